@@ -1,0 +1,30 @@
+"""What is wrong with a request, and what of it is ignored: always with a JSON path, never with the value."""
+
+from tunegate.contract.base import Wire
+
+
+class Problem(Wire):
+    """One thing to mend. `path` is a JSON path (`$.datasets[0].source`), `code` stable, `message` for people."""
+
+    path: str
+    message: str
+    code: str
+
+
+class Ignored(Wire):
+    """A field that was accepted and has no effect, with the reason."""
+
+    path: str
+    reason: str
+
+
+class ProblemDetails(Wire):
+    """The body of every error answer (application/problem+json, RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[Problem] = []
+    request_id: str | None = None

@@ -1,0 +1,1 @@
+"""The state of jobs: registry, admission, lifecycle, store, reconciler, event log, webhooks, secrets."""

@@ -1,0 +1,169 @@
+"""What the store keeps of a job: values only, times in ms since 1970 on the store's clock."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.base import Wire
+from tunegate.contract.container import ContainerSpec
+from tunegate.contract.job import JobError, Progress
+from tunegate.contract.problems import Ignored
+from tunegate.contract.request import Status, StatusFilter
+
+
+class JobState(StrEnum):
+    """The inner states; `PUBLIC` folds them into the five that clients see."""
+
+    QUEUED = "queued"
+    LAUNCHING = "launching"
+    PENDING = "pending"
+    STARTING = "starting"
+    RUNNING = "running"
+    UPLOADING = "uploading"
+    RECOVERING = "recovering"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+PUBLIC: dict[JobState, Status] = {
+    JobState.QUEUED: "queued",
+    JobState.LAUNCHING: "queued",
+    JobState.PENDING: "queued",
+    JobState.STARTING: "queued",
+    JobState.RUNNING: "running",
+    JobState.UPLOADING: "running",
+    JobState.RECOVERING: "running",
+    JobState.STOPPING: "running",
+    JobState.SUCCEEDED: "succeeded",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
+FINAL: frozenset[JobState] = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+StopReason = Literal["cancel", "deadline"]
+
+
+class JobRecord(Wire):
+    """One job. `uid` is ours and unique; `job_id` is the client's and unique per tenant.
+
+    Writers guard every change by (uid, version) and, where they hold the lease, by epoch.
+    """
+
+    uid: str
+    tenant: str
+    job_id: str
+    backend_job_id: str
+    backend: str
+    launcher: str
+    state: JobState
+    phase: str
+    detail: str
+    output_uri: str
+    log_uri: str | None
+    container: ContainerSpec
+    launcher_options: dict[str, Any]
+    request: bytes
+    """The request as canonical JSON with every secret replaced."""
+    body_digest: bytes
+    """Keyed digest of the request (secrets included), for idempotency."""
+    budget_ms: int
+    created_ms: int
+    updated_ms: int
+    due_ms: int
+    """When the reconciler should look at it next."""
+    version: int = 1
+    epoch: int = 0
+    owner: str | None = None
+    lease_until_ms: int = 0
+    desired: Literal["run", "stop"] = "run"
+    stop_reason: StopReason | None = None
+    stop_at_ms: int | None = None
+    attempt: int = 0
+    retries_left: int = 0
+    used_ms: int = 0
+    """Running time of closed attempts; the open one is counted from its record."""
+    last_sequence: int = 0
+    progress: Progress | None = None
+    error: JobError | None = None
+    queue_reason: str | None = None
+    ignored: list[Ignored] = []
+    notes: list[str] = []
+    metadata: dict[str, str] = {}
+    has_webhook: bool = False
+    has_stream: bool = False
+    event_filter: list[StatusFilter] | None = None
+    interval_s: float | None = None
+
+    @property
+    def status(self) -> Status:
+        return PUBLIC[self.state]
+
+
+class AttemptRecord(Wire):
+    """One try at a job, with its deterministic run name. Open until `ended_ms` is set."""
+
+    attempt_id: str
+    uid: str
+    number: int
+    run_name: str
+    launcher: str
+    token_hash: bytes
+    created_ms: int
+    submitted: bool = False
+    """The engine has confirmed the run (created or adopted)."""
+    claimed_by: str | None = None
+    fence: int | None = None
+    claimed_ms: int | None = None
+    last_seen_ms: int | None = None
+    received_through: int = 0
+    """Events 1..n are stored without a gap."""
+    folded_through: int = 0
+    """Events 1..n have had their effect on the job."""
+    outcome: SequencedEvent | None = None
+    """The trainer's last word: succeeded, failed or stopped."""
+    exit_code: int | None = None
+    ended_ms: int | None = None
+    cleaned: bool = False
+    """The engine's object was removed."""
+    resume: bool = False
+
+
+class NewEvent(Wire):
+    """An event about to join a job's log; the store numbers it."""
+
+    type: str
+    status: Status
+    phase: str
+    detail: str
+    attempt: int
+    data: dict[str, Any] = {}
+
+
+Channel = Literal["webhook", "stream"]
+
+
+class NewDelivery(Wire):
+    """A body to be sent for event `event_index` (index into the change's events). `{sequence}` is filled by the store's encoder."""
+
+    channel: Channel
+    event_index: int
+    body: bytes
+    not_before_ms: int
+    final: bool = False
+
+
+class Delivery(Wire):
+    """A row of the outbox. Rows of one job and channel leave strictly in order, one in flight."""
+
+    delivery_id: str
+    uid: str
+    tenant: str
+    job_id: str
+    channel: Channel
+    sequence: int
+    body: bytes
+    final: bool
+    tries: int
+    next_at_ms: int
+    created_ms: int

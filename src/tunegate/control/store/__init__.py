@@ -1,0 +1,1 @@
+"""Where jobs are kept: one protocol, one driver per database."""

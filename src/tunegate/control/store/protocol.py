@@ -1,0 +1,187 @@
+"""`JobStore`: all that the control plane asks of a database. One contract suite holds every driver to it.
+
+Every method is one transaction. "Durable" means synced to disk before the call returns.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.base import Wire
+from tunegate.contract.job import JobEvent
+from tunegate.contract.request import Status
+from tunegate.control.records import (
+    AttemptRecord,
+    Channel,
+    Delivery,
+    JobRecord,
+    NewDelivery,
+    NewEvent,
+)
+
+
+class Submission(Wire):
+    """What `create_job` writes in one transaction. `sealed` maps field names to sealed bytes."""
+
+    job: JobRecord
+    sealed: dict[str, bytes]
+    events: list[NewEvent]
+    deliveries: list[NewDelivery]
+
+
+class Created(Wire):
+    """`created` False: the job_id was there; `job` is the one that holds it."""
+
+    job: JobRecord
+    created: bool
+
+
+class JobFilter(Wire):
+    """None = any. `metadata` pairs must all match."""
+
+    status: Status | None = None
+    backend: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class Change(Wire):
+    """One guarded transition of a job, all or nothing.
+
+    `fields` are JobRecord fields to set; version, updated_ms and last_sequence are the store's own business.
+    `attempt_fields` go to the attempt of number `attempt_number`. `epoch` None = the writer holds no lease (API calls).
+    `releases_lease` gives the lease back and makes the job due at `fields["due_ms"]`.
+    """
+
+    uid: str
+    version: int
+    epoch: int | None = None
+    fields: dict[str, Any] = {}
+    events: list[NewEvent] = []
+    deliveries: list[NewDelivery] = []
+    new_attempt: AttemptRecord | None = None
+    attempt_number: int | None = None
+    attempt_fields: dict[str, Any] = {}
+    sealed: dict[str, bytes] = {}
+    """Sealed fields to write (a retry that brings fresh credentials)."""
+    destroy_sealed: list[str] = []
+    releases_lease: bool = False
+
+
+class Claim(Wire):
+    """The result of a claim. `granted` False: another run holds the attempt, or it is over."""
+
+    granted: bool
+    job: JobRecord | None = None
+    attempt: AttemptRecord | None = None
+
+
+class Counts(Wire):
+    """For gauges: jobs by state, outbox rows waiting, age of the oldest queued job and delivery in ms."""
+
+    jobs: dict[str, int]
+    outbox: int
+    oldest_queued_ms: int | None
+    oldest_delivery_ms: int | None
+
+
+class JobStore(Protocol):
+    """See the module's docstring. All reads are of committed state."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    async def ping(self) -> None:
+        """Raises StoreUnavailable when the database can't be written."""
+        ...
+
+    def now_ms(self) -> int:
+        """The store's clock."""
+        ...
+
+    def on_event(self, listener: Callable[[str], None]) -> Callable[[], None]:
+        """Call `listener(uid)` after each commit that touched the job (a hint, never the truth). Returns the unsubscriber."""
+        ...
+
+    # Jobs
+    async def create_job(self, submission: Submission) -> Created:
+        """Durable insert, or the job that holds (tenant, job_id)."""
+        ...
+
+    async def get_job(self, tenant: str, job_id: str) -> JobRecord | None: ...
+    async def get_by_uid(self, uid: str) -> JobRecord | None: ...
+    async def list_jobs(
+        self, tenant: str, wanted: JobFilter, after: str | None, limit: int
+    ) -> tuple[list[JobRecord], bool]:
+        """Newest first; `after` is the job_id of the last one seen; the flag says whether there are more."""
+        ...
+
+    async def apply(self, change: Change) -> JobRecord | None:
+        """Durable; None when the guard failed (somebody else was faster): read again and decide anew."""
+        ...
+
+    async def forget(self, tenant: str, job_id: str) -> bool:
+        """Remove a final job and all its rows; False when it is not there or not final."""
+        ...
+
+    # Work
+    async def lease_due(self, owner: str, limit: int, lease_ms: int) -> list[JobRecord]:
+        """Take jobs that are due and unleased (or whose lease ran out); each gets epoch+1.
+
+        A job is due when it is not final, or final with an attempt whose engine object is not cleaned up yet.
+        """
+        ...
+
+    async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> None: ...
+    async def wake(self, uid: str) -> None:
+        """Make the job due now."""
+        ...
+
+    # Attempts
+    async def get_attempt(self, uid: str, number: int) -> AttemptRecord | None: ...
+    async def find_attempt(self, attempt_id: str) -> AttemptRecord | None: ...
+    async def known_runs(self, launcher: str, run_names: Sequence[str]) -> set[str]:
+        """Which of these run names belong to an attempt that is not cleaned up."""
+        ...
+
+    async def claim_attempt(self, attempt_id: str, run_uid: str) -> Claim:
+        """The claim fence, durable: granted to the first run_uid of a current, open attempt of a job that is to run,
+        and to the same run_uid again (same fence). Fence numbers grow without end.
+        """
+        ...
+
+    async def add_trainer_events(
+        self, attempt_id: str, run_uid: str, events: Sequence[SequencedEvent]
+    ) -> AttemptRecord | None:
+        """Store events of the claimed run, doubles vanish; None when `run_uid` does not hold the claim. Wakes the job."""
+        ...
+
+    async def read_trainer_events(
+        self, attempt_id: str, after: int, limit: int
+    ) -> list[SequencedEvent]: ...
+
+    # The event log
+    async def read_events(
+        self, uid: str, after: int, limit: int, types: Sequence[str] | None = None
+    ) -> list[JobEvent]: ...
+
+    # Outbox
+    async def lease_deliveries(self, owner: str, limit: int, lease_ms: int) -> list[Delivery]:
+        """Due rows, at most one per (job, channel), only the lowest sequence that is undelivered."""
+        ...
+
+    async def delivered(self, delivery_id: str) -> None: ...
+    async def postpone(self, delivery_id: str, next_at_ms: int, note: str) -> None:
+        """One more try counted. `note` says why, without any content of the answer."""
+        ...
+
+    async def bury(self, delivery_id: str, note: str) -> None:
+        """Dead letter: kept, never sent again."""
+        ...
+
+    async def pending_deliveries(self, uid: str, channel: Channel | None = None) -> int: ...
+
+    # Sealed secrets
+    async def get_sealed(self, uid: str, field: str) -> bytes | None: ...
+    async def destroy_sealed(self, uid: str, fields: Sequence[str]) -> None: ...
+
+    # Gauges
+    async def counts(self) -> Counts: ...

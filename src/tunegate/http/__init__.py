@@ -1,0 +1,1 @@
+"""The door: Litestar, only here."""

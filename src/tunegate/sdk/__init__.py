@@ -1,0 +1,1 @@
+"""What plugin authors import. Everything named here is public and versioned."""

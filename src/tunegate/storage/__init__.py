@@ -1,0 +1,1 @@
+"""Object stores behind one async interface: s3, file, http (read)."""

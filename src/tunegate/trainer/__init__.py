@@ -1,0 +1,1 @@
+"""The program inside the container: torch, only here."""
