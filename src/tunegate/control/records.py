@@ -144,7 +144,10 @@ Channel = Literal["webhook", "stream"]
 
 
 class NewDelivery(Wire):
-    """A body to be sent for event `event_index` (index into the change's events). `{sequence}` is filled by the store's encoder."""
+    """Exact bytes to be sent for the event at `event_index` of the same change.
+
+    A writer knows the sequence numbers beforehand (`last_sequence + 1 + index`): its guard makes them true.
+    """
 
     channel: Channel
     event_index: int
