@@ -1,0 +1,67 @@
+# tunegate: every target says what it does; `make` alone lists them.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PLUGINS := $(patsubst %,-e %,$(wildcard plugins/*))
+INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check fmt serve bench bench-gateway bench-trainer faults docs-code clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("tunegate needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(INPUTS) | $(VENV)/bin/python
+	@echo "installing gateway, trainer and plugins (a few minutes the first time)"
+	@$(PIP) install -c config/constraints.txt -e '.[gateway,trainer,demo]' $(PLUGINS)
+	@touch $@
+
+$(VENV)/.dev: $(INPUTS) | $(VENV)/bin/python
+	@echo "installing everything for development (a few minutes the first time)"
+	@$(PIP) install -c config/constraints.txt -e '.[dev]' $(PLUGINS)
+	@touch $@ $(VENV)/.run
+
+install: $(VENV)/.dev ## make the virtual environment with all that development needs
+
+demo: $(VENV)/.run ## run the main job here: S3, gateway, full then lora and qlora, and show the result
+	@$(BIN)/python deploy/demo
+
+test: $(VENV)/.dev check ## run all tests: static checks, fast tier, then the tier with real processes
+	$(BIN)/python -m pytest -q -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.dev ## lint, format, types and import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.dev ## format the code and mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+serve: $(VENV)/.run ## run the gateway on this machine with config/gateway.toml
+	$(BIN)/tunegate serve --config config/gateway.toml
+
+bench: bench-gateway bench-trainer ## run both benches
+
+bench-gateway: $(VENV)/.dev ## POST /train: rate, latency, CPU; writes build/bench/gateway.json
+	$(BIN)/python -m tests.bench.gateway
+
+bench-trainer: $(VENV)/.dev ## tokens per CPU-second and time to first step; writes build/bench/trainer.json
+	$(BIN)/python -m tests.bench.trainer
+
+faults: $(VENV)/.dev ## kill campaigns in full; SLICE=ci for the share that CI runs
+	$(BIN)/python -m pytest -q tests/faults $(if $(filter ci,$(SLICE)),,--full-campaign)
+
+docs-code: $(VENV)/.dev ## rewrite what docs/ and config/ take from the code
+	$(BIN)/python -m tunegate.docs
+
+clean: ## remove build results (the virtual environment stays)
+	rm -rf build .pytest_cache .ruff_cache .import_linter_cache
