@@ -1,0 +1,79 @@
+"""What the operator sets for the control plane. The docstring under a field says why one would change it."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from tunegate.contract.base import Strict
+
+Seconds = Annotated[float, Meta(ge=0)]
+PositiveSeconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+PositiveCount = Annotated[int, Meta(ge=1)]
+
+
+class StoreSettings(Strict):
+    """Where jobs are kept."""
+
+    path: str = "state/tunegate.db"
+    """The SQLite file; put it on a local disk, never on a network file system."""
+
+
+class ControlSettings(Strict):
+    """How jobs are driven."""
+
+    state_dir: str = "state"
+    """Folder of logs kept after a run, of the key file and of the launchers' own files."""
+    key_file: str = "state/tunegate.key"
+    """The key that seals credentials; made with mode 0600 when missing. Back it up apart from the database."""
+    default_launcher: str = "local"
+    """Where jobs run that do not name `extra_parameters.launcher`."""
+    workers: PositiveCount = 8
+    """Jobs looked after at the same time; more helps when the engines' APIs are slow."""
+    lease_s: PositiveSeconds = 10.0
+    """How soon another replica takes over the work of one that died."""
+    poll_interval_s: PositiveSeconds = 2.0
+    """How often a running job's engine is asked; longer spares the engine."""
+    heartbeat_timeout_s: PositiveSeconds = 60.0
+    """A trainer silent for so long is looked for at its engine."""
+    retries: Count = 2
+    """New attempts after trouble of the infrastructure (preemption, a lost node); never after the user's errors."""
+    grace_s: Seconds = 120.0
+    """Time between asking a run to stop and killing it; it saves a checkpoint meanwhile."""
+    keep_secrets_for_retry_s: Seconds = 0.0
+    """Keep a failed job's credentials for so long, so that a retry need not send them again; 0 destroys them at the end."""
+
+
+class WebhookSettings(Strict):
+    """How clients are told."""
+
+    signing_secret_file: str | None = None
+    """A file with a `whsec_…` secret; signs webhooks as the Standard Webhooks specification says."""
+    first_delay_s: Seconds = 1.0
+    """A job's first webhook leaves no sooner than this after the 201: receivers may still be writing their own record."""
+    timeout_s: PositiveSeconds = 15.0
+    """How long a receiver may take to answer."""
+    schedule_s: Annotated[list[PositiveSeconds], Meta(min_length=1)] = [
+        5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 57600.0, 86400.0, 86400.0, 86400.0,
+    ]  # fmt: skip
+    """Waits between tries; after the last one the message is kept as a dead letter."""
+    not_found_cancels: bool = False
+    """Cancel the job when its receiver answers 404 or 410 after an accepted delivery: its user deleted it."""
+
+
+class TrainerSettings(Strict):
+    """What runs inside the container."""
+
+    image: str = "tunegate/trainer:latest"
+    """The image of all jobs that do not name their own; pin it by digest in production."""
+    allow_pickle: bool = False
+    """Load weights in pickle files: they can run code of whoever wrote them."""
+    trainable_layers_advisory: bool = False
+    """Report `trainable_layers` as ignored instead of freezing the other blocks; for clients that always send it."""
+
+
+class PluginSettings(Strict):
+    """Which installed plugins count."""
+
+    allowed_distributions: list[str] | None = None
+    """Names of the pip packages whose plugins are loaded (None = every installed one)."""
