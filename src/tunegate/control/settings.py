@@ -53,9 +53,9 @@ class WebhookSettings(Strict):
     """A job's first webhook leaves no sooner than this after the 201: receivers may still be writing their own record."""
     timeout_s: PositiveSeconds = 15.0
     """How long a receiver may take to answer."""
-    schedule_s: Annotated[list[PositiveSeconds], Meta(min_length=1)] = [
-        5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 57600.0, 86400.0, 86400.0, 86400.0,
-    ]  # fmt: skip
+    schedule_s: Annotated[tuple[PositiveSeconds, ...], Meta(min_length=1)] = (
+        5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 86400, 86400,
+    )  # fmt: skip
     """Waits between tries; after the last one the message is kept as a dead letter."""
     not_found_cancels: bool = False
     """Cancel the job when its receiver answers 404 or 410 after an accepted delivery: its user deleted it."""
