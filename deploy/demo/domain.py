@@ -70,7 +70,10 @@ def payments(seed: int) -> Iterator[Payment]:
     chance = random.Random(seed)  # noqa: S311 - a data set, not a secret
     while True:
         payment = Payment(
-            chance.choice(CHANNELS), chance.choice(AMOUNTS_EUR), chance.choice(COUNTRIES), chance.choice(HISTORIES)
+            chance.choice(CHANNELS),
+            chance.choice(AMOUNTS_EUR),
+            chance.choice(COUNTRIES),
+            chance.choice(HISTORIES),
         )
         if payment != PROBE:
             yield payment

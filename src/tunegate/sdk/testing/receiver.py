@@ -29,7 +29,9 @@ class WebhookReceiver:
     Status streams (`POST` to any path below `/events`) are kept apart in `streamed`.
     """
 
-    def __init__(self, *, authorization: str | None = None, answer: Answer = lambda _number: 200) -> None:
+    def __init__(
+        self, *, authorization: str | None = None, answer: Answer = lambda _number: 200
+    ) -> None:
         self.received: list[Received] = []
         self.streamed: list[dict[str, Any]] = []
         self._authorization = authorization
@@ -50,7 +52,9 @@ class WebhookReceiver:
 
     def statuses(self, job_id: str) -> list[str]:
         """The statuses of a job in the order in which they were accepted."""
-        return [r.body.status for r in self.received if r.body.job_id == job_id and r.answered < 300]
+        return [
+            r.body.status for r in self.received if r.body.job_id == job_id and r.answered < 300
+        ]
 
     async def wait_for(self, job_id: str, status: str, timeout_s: float = 30.0) -> None:
         """Return once a webhook with this status was accepted. Raises TimeoutError."""
@@ -90,7 +94,9 @@ class WebhookReceiver:
             return 400
         status = self._answer(len(self.received))
         async with self._changed:
-            self.received.append(Received(body=body, headers=dict(request.headers), answered=status))
+            self.received.append(
+                Received(body=body, headers=dict(request.headers), answered=status)
+            )
             self._changed.notify_all()
         return status
 
