@@ -94,6 +94,8 @@ class JobRecord(Wire):
     has_stream: bool = False
     event_filter: list[StatusFilter] | None = None
     interval_s: float | None = None
+    has_secrets: bool = False
+    """Whether the request held anything that its redacted copy lacks; such a job can't go on once they are destroyed."""
 
     @property
     def status(self) -> Status:
