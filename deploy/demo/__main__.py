@@ -113,7 +113,6 @@ async def report(
     store: ObjectStore,
     receiver: WebhookReceiver,
     places: Places,
-    gateway: GatewayProcess,
 ) -> None:
     """Per job: losses, answers, artifacts, webhooks; then where to look."""
     for lesson in LESSONS:

@@ -1,0 +1,1 @@
+"""Shared by the tiers of tests that drive real processes."""
