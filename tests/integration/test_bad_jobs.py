@@ -46,7 +46,7 @@ def weights(uri: str | None, **fields: Any) -> Mend:
 
 
 REFUSED: dict[str, tuple[Mend, int, str, str]] = {
-    # name: (what is wrong, status, path, code)
+    # What is wrong, then the status, path and code of the answer.
     "unknown field": (lambda b: b.update(trainer="x"), 400, "$.trainer", "unknown_field"),
     "misspelt field": (tuning(learning_rat=1), 400, "$.tuning_parameters.learning_rat", "unknown_field"),
     "number as text": (tuning(batch_size="64"), 400, "$.tuning_parameters.batch_size", "wrong_type"),
@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[Mend, int, str, str]] = {
 }  # fmt: skip
 
 FAILED: dict[str, tuple[Mend, str, str]] = {
-    # name: (what is wrong, code, words of the sentence)
+    # What is wrong, then the code and some words of the sentence.
     "data not there": (source("absent.jsonl"), "data_not_found", "absent.jsonl"),
     "bucket not there": (
         lambda b: b["datasets"][0].update(source="s3://no-such-bucket/x.jsonl"),
