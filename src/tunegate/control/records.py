@@ -172,3 +172,5 @@ class Delivery(Wire):
     tries: int
     next_at_ms: int
     created_ms: int
+    follows_accepted: bool = False
+    """An earlier row of this job and channel was delivered: its receiver knew the job."""

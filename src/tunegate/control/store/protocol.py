@@ -126,7 +126,8 @@ class JobStore(Protocol):
     async def lease_due(self, owner: str, limit: int, lease_ms: int) -> list[JobRecord]:
         """Take jobs that are due and unleased (or whose lease ran out); each gets epoch+1.
 
-        A job is due when it is not final, or final with an attempt whose engine object is not cleaned up yet.
+        A job is due when its `due_ms` has come and it is not final, or final with something left to tidy: its current
+        attempt's engine object is not cleaned up yet, or sealed fields remain.
         """
         ...
 
@@ -165,7 +166,10 @@ class JobStore(Protocol):
 
     # Outbox
     async def lease_deliveries(self, owner: str, limit: int, lease_ms: int) -> list[Delivery]:
-        """Due rows, at most one per (job, channel), only the lowest sequence that is undelivered."""
+        """Due rows, at most one per (job, channel), only the lowest sequence that is undelivered.
+
+        `follows_accepted` says whether an earlier row of the same job and channel was delivered.
+        """
         ...
 
     async def delivered(self, delivery_id: str) -> None: ...
