@@ -1,0 +1,138 @@
+"""Bring every data set of a job to files on this machine."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from tunegate.contract.base import Wire
+from tunegate.contract.request import Auth, DatasetFormat
+from tunegate.contract.secret import Secret
+from tunegate.contract.training import DataSource, StoragePolicy, TrainerSecrets, TrainingSpec
+from tunegate.sdk.errors import TunegateError
+from tunegate.sdk.storage import ObjectNotFound, ObjectStore
+from tunegate.trainer.data.failures import data_failures
+from tunegate.trainer.data.hub import HubFile, fetch_hub
+from tunegate.trainer.data.select import choose_files
+
+Say = Callable[[str], None]
+"""Takes one line for the job's log."""
+OpenStore = Callable[[str, StoragePolicy, Auth | None], AbstractAsyncContextManager[ObjectStore]]
+ItemT = TypeVar("ItemT")
+
+
+class LocalFile(Wire):
+    """A fetched file. `name` is what error messages call it; `sha256` is of the bytes as they were fetched."""
+
+    path: Path
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class LocalSource(Wire):
+    """One entry of `datasets`, fetched."""
+
+    source: str
+    format: DatasetFormat
+    split: str | None
+    weight: float
+    streaming: bool
+    files: list[LocalFile]
+
+
+async def fetch_sources(
+    spec: TrainingSpec,
+    secrets: TrainerSecrets,
+    work_dir: Path,
+    say: Say,
+    *,
+    opener: OpenStore | None = None,
+) -> list[LocalSource]:
+    """Download all data sets below `work_dir/data`, in the order of `spec.datasets`.
+
+    Raises TunegateError data_not_found, data_access_denied or storage_unavailable; messages name the address
+    without its query.
+    """
+    if opener is None:
+        from tunegate.storage.open import open_store
+
+        opener = open_store
+    sources: list[LocalSource] = []
+    for index, source in enumerate(spec.datasets):
+        auth = _at(secrets.datasets, index)
+        folder = work_dir / "data" / str(index)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if source.format == "hf":
+            token = (auth.token if auth else None) or secrets.hub_token
+            fetched = await fetch_hub(source, spec.storage.hub_endpoint, token, folder)
+        else:
+            with data_failures(source.source):
+                async with opener(source.source, spec.storage, auth) as store:
+                    query = _at(secrets.dataset_queries, index)
+                    fetched = await _download(store, source, query, folder)
+        label = f"datasets[{index}]/" if len(spec.datasets) > 1 else ""
+        files = [await asyncio.to_thread(_describe, file, label) for file in fetched]
+        size = sum(file.size_bytes for file in files)
+        say(f"fetched {source.source}: {len(files)} file(s), {size:,} bytes")
+        sources.append(
+            LocalSource(
+                source=source.source,
+                format=source.format,
+                split=source.split,
+                weight=source.weight,
+                streaming=source.streaming,
+                files=files,
+            )
+        )
+    return sources
+
+
+async def _download(
+    store: ObjectStore, source: DataSource, query: Secret | None, folder: Path
+) -> list[HubFile]:
+    """One file, or the data files of the split below a folder (an address that ends in a slash, or that is no object)."""
+    address = source.source
+    if not address.endswith("/"):
+        name = unquote(urlsplit(address).path).rsplit("/", 1)[-1]
+        target = folder / "0"
+        full = f"{address}?{query.reveal()}" if query else address
+        try:
+            await store.download(full, target)
+            return [HubFile(target, name)]
+        except ObjectNotFound:
+            if urlsplit(address).scheme in {"http", "https"}:
+                raise
+            address += "/"
+    listed = {info.uri: None async for info in store.list(address)}
+    chosen = choose_files(list(listed), source.split)
+    if not chosen:
+        raise TunegateError(
+            "data_not_found",
+            f"{source.source} is no file, and no folder with JSONL, CSV or parquet files of this split",
+        )
+    found: list[HubFile] = []
+    for number, uri in enumerate(chosen):
+        target = folder / str(number)
+        await store.download(uri, target)
+        found.append(HubFile(target, unquote(uri.removeprefix(address))))
+    return found
+
+
+def _describe(file: HubFile, label: str) -> LocalFile:
+    with file.path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return LocalFile(
+        path=file.path,
+        name=label + file.name,
+        size_bytes=file.path.stat().st_size,
+        sha256=digest,
+    )
+
+
+def _at(items: Sequence[ItemT | None], index: int) -> ItemT | None:
+    """The parallel lists of TrainerSecrets may be shorter than the list of data sets."""
+    return items[index] if index < len(items) else None

@@ -1,0 +1,101 @@
+"""A small but complete causal language model with random weights, for demos and tests: no download needed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MULTIPLE = 64
+"""Sizes that 4-bit kernels take on every device."""
+
+END_OF_TURN = "<|im_end|>"
+CHATML = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\n' }}"
+    "{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""ChatML with generation markers: the answer and its end token count for the loss, the line break after them does not."""
+
+
+def make_tiny_model(
+    folder: Path,
+    *,
+    corpus: Iterable[str],
+    hidden: int = 256,
+    layers: int = 4,
+    vocab: int = 4096,
+    seed: int = 0,
+) -> None:
+    """Write a Llama config, seeded random weights (safetensors) and a byte-level BPE tokenizer trained on `corpus`.
+
+    `hidden` is a multiple of 64. A small corpus may give fewer than `vocab` tokens; the model's vocabulary is the
+    tokenizer's, rounded up to a multiple of 64.
+    """
+    import torch
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    if hidden % MULTIPLE:
+        raise ValueError(f"hidden must be a multiple of {MULTIPLE}")
+    tokenizer = make_tiny_tokenizer(corpus, vocab)
+    heads = hidden // 32
+    config = LlamaConfig(
+        vocab_size=_round_up(len(tokenizer)),
+        hidden_size=hidden,
+        intermediate_size=_round_up(hidden * 11 // 4),
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=max(1, heads // 2),
+        max_position_embeddings=4096,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def make_tiny_tokenizer(
+    corpus: Iterable[str], vocab: int = 4096, template: str | None = CHATML
+) -> "PreTrainedTokenizerFast":
+    """A byte-level BPE tokenizer as transformers knows it; any text can be encoded and comes back unchanged."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=["<|pad|>", "<|im_start|>", END_OF_TURN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(corpus, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=END_OF_TURN,
+        pad_token="<|pad|>",
+        extra_special_tokens=["<|im_start|>"],
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def _round_up(size: int) -> int:
+    return -(-size // MULTIPLE) * MULTIPLE
