@@ -15,17 +15,13 @@ PositiveCount = Annotated[int, Meta(ge=1)]
 class StoreSettings(Strict):
     """Where jobs are kept."""
 
-    path: str = "state/tunegate.db"
-    """The SQLite file; put it on a local disk, never on a network file system."""
+    path: str | None = None
+    """The SQLite file (None = tunegate.db in state_dir); put it on a local disk, never on a network file system."""
 
 
 class ControlSettings(Strict):
     """How jobs are driven."""
 
-    state_dir: str = "state"
-    """Folder of logs kept after a run, of the key file and of the launchers' own files."""
-    key_file: str = "state/tunegate.key"
-    """The key that seals credentials; made with mode 0600 when missing. Back it up apart from the database."""
     default_launcher: str = "local"
     """Where jobs run that do not name `extra_parameters.launcher`."""
     workers: PositiveCount = 8
