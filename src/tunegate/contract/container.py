@@ -30,3 +30,5 @@ class ContainerSpec(Wire):
     files: list[ContainerFile] = []
     env: dict[str, str] = {}
     labels: dict[str, str] = {}
+    image_requested: bool = False
+    """The job named the image itself: a launcher that runs no images reports that as ignored."""

@@ -1,8 +1,9 @@
 """From the request to what the trainer reads: all defaults decided, secrets left behind for the claim."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from tunegate.contract.base import Strict
 from tunegate.contract.container import ResourceRequest
@@ -43,7 +44,7 @@ class TrainerOptions(Strict):
 
     container_image: str | None = None
     """Runs instead of the gateway's trainer image; it must hold the same trainer."""
-    held_out_fraction: float | None = None
+    held_out_fraction: Annotated[float, Meta(ge=0, le=0.5)] | None = None
     """Share of the training rows kept for evaluation where no data set is marked as validation."""
     over_length: Literal["truncate", "drop", "error"] | None = None
     """What to do with rows longer than max_sequence_length."""

@@ -1,0 +1,1 @@
+"""`backend` is the smallest tunegate backend, `python -m tunegate_echo` the program that it runs."""

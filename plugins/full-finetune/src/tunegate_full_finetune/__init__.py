@@ -1,0 +1,29 @@
+"""The `full-finetune` backend."""
+
+from tunegate.contract.container import ContainerSpec
+from tunegate.contract.request import TrainRequest
+from tunegate.sdk.backend import BackendPlugin, BuildContext, Review
+from tunegate.sdk.container import trainer_container
+from tunegate.sdk.resolve import TrainerOptions, resolve_training
+from tunegate.sdk.review import review_training
+
+METHOD = "full"
+
+
+class FullFinetuneBackend(BackendPlugin[TrainerOptions]):
+    """All weights of the model, without an adapter."""
+
+    name = "full-finetune"
+    description = "All weights of the model, without an adapter"
+    methods = frozenset({"full"})
+    default_for = methods
+    options_type = TrainerOptions
+
+    def review(self, job: TrainRequest, options: TrainerOptions, context: BuildContext) -> Review:
+        return review_training(job, options, method=METHOD, providers=self.providers)
+
+    def build(
+        self, job: TrainRequest, options: TrainerOptions, context: BuildContext
+    ) -> ContainerSpec:
+        spec = resolve_training(job, options, context, method=METHOD, backend=self.name)
+        return trainer_container(job, spec, options, context)
