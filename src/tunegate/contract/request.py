@@ -17,6 +17,7 @@ JobId = Annotated[
         min_length=1,
         max_length=128,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(?![\s\S])",
+        extra={"form": "letters, digits, dots, underscores and hyphens, a letter or digit first"},
         description="Chosen by the client, unique per token; the idempotency key of the submission.",
     ),
 ]
@@ -137,14 +138,32 @@ class Auth(Strict):
     """How to reach a data set or bucket: a role, static AWS keys, a bearer token, or user and password."""
 
     role_arn: (
-        Annotated[str, Meta(min_length=20, max_length=2048, pattern=r"^arn:[a-z-]+:iam::")] | None
+        Annotated[
+            str,
+            Meta(
+                min_length=20,
+                max_length=2048,
+                pattern=r"^arn:[a-z-]+:iam::",
+                extra={"form": "the ARN of an IAM role"},
+            ),
+        ]
+        | None
     ) = None
     external_id: Secret | None = None
     aws_access_key_id: Secret | None = None
     aws_secret_access_key: Secret | None = None
     aws_session_token: Secret | None = None
     aws_region: (
-        Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+(?![\s\S])")] | None
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=64,
+                pattern=r"^[a-z0-9-]+(?![\s\S])",
+                extra={"form": "lower case letters, digits and hyphens"},
+            ),
+        ]
+        | None
     ) = None
     token: Secret | None = None
     username: Secret | None = None
