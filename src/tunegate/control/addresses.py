@@ -1,0 +1,176 @@
+"""The addresses of a request held against the schemes that fit, the operator's rules and the token's limits. Pure.
+
+Messages never quote an address: its query may be a credential.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from tunegate.contract.problems import Problem
+from tunegate.contract.request import TrainRequest
+from tunegate.contract.training import StoragePolicy
+from tunegate.sdk.addresses import has_credentials, scheme_of, without_query
+
+CheckUrl = Callable[[str], str | None]
+"""One sentence when the egress rules forbid an http(s) or ws(s) address, else None. Looks at the text alone."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DIALLED = frozenset({"http", "https", "ws", "wss"})
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_FILES = ("s3", "file")
+_SOURCES = ("s3", "https", "file")
+_HOOKS = ("https", "http")
+_STREAMS = ("https", "http", "wss", "ws")
+
+Place = tuple[str, str, tuple[str, ...]]
+"""Scheme, authority and path segments: what prefixes are compared by."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRules:
+    """What the operator and the token allow. `prefixes` None = anywhere."""
+
+    storage: StoragePolicy
+    prefixes: Sequence[str] | None
+    check_url: CheckUrl
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    path: str
+    uri: str
+    schemes: tuple[str, ...]
+    stores: bool = True
+    """Data, weights and results, which prefixes and file roots bind; callbacks are not such."""
+
+
+class _Bad(Exception):
+    """`code` and the sentence of a Problem."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(message)
+
+
+def address_problems(request: TrainRequest, rules: AddressRules) -> list[Problem]:
+    """Every address that can't be used, with the reason."""
+    problems: list[Problem] = []
+    for address in _addresses(request, rules.storage):
+        try:
+            _check(address, rules)
+        except _Bad as bad:
+            problems.append(Problem(path=address.path, code=bad.code, message=bad.message))
+    return problems
+
+
+def place_of(uri: str) -> Place:
+    """The canonical place of an address or absolute path. Raises ValueError when it has none."""
+    if not scheme_of(uri):
+        return "file", "", _segments(uri)
+    scheme = scheme_of(uri)
+    if scheme == "s3":
+        bucket, _, key = uri[len("s3://") :].partition("/")
+        return scheme, bucket, _segments(key)
+    parts = urlsplit(uri)
+    host = (parts.hostname or "").rstrip(".")
+    if scheme == "file":
+        return scheme, "" if host == "localhost" else host, _segments(unquote(parts.path))
+    port = parts.port or _PORTS.get(scheme)
+    return scheme, f"{host}:{port}", _segments(parts.path)
+
+
+def lies_below(place: Place, prefix: Place) -> bool:
+    """Whole segments count: `a/bc` does not lie below `a/b`."""
+    return place[:2] == prefix[:2] and place[2][: len(prefix[2])] == prefix[2]
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    segments = tuple(part for part in path.split("/") if part)
+    if any(_decoded(part) in {".", ".."} for part in segments):
+        raise ValueError("An address must not hold `.` or `..` segments.")
+    return segments
+
+
+def _decoded(segment: str) -> str:
+    """Percent-decoded until nothing changes, so that `%252e` hides nothing; a decoded slash counts too."""
+    while (plain := unquote(segment)) != segment:
+        segment = plain
+    return next((p for p in re.split(r"[/\\]", segment) if p in {".", ".."}), segment)
+
+
+def _addresses(request: TrainRequest, storage: StoragePolicy) -> Iterator[_Address]:
+    sources = (*_SOURCES, "http") if storage.allow_http else _SOURCES
+    model, artifacts, callbacks = request.base_model, request.artifacts, request.callbacks
+    if _names_a_place(model.model_name) or model.provider == "custom":
+        yield _Address("$.base_model.model_name", model.model_name, _FILES)
+    if model.weights_url is not None:
+        yield _Address("$.base_model.weights_url", model.weights_url, sources)
+    for index, dataset in enumerate(request.datasets):
+        if dataset.format != "hf" or _names_a_place(dataset.source):
+            yield _Address(f"$.datasets[{index}].source", dataset.source, sources)
+    yield _Address("$.artifacts.output_uri", artifacts.output_uri, _FILES)
+    if artifacts.log_uri is not None:
+        yield _Address("$.artifacts.log_uri", artifacts.log_uri, _FILES)
+    if artifacts.status_stream_url is not None:
+        yield _Address(
+            "$.artifacts.status_stream_url", artifacts.status_stream_url, _STREAMS, stores=False
+        )
+    if callbacks is not None and callbacks.webhook_url is not None:
+        yield _Address("$.callbacks.webhook_url", callbacks.webhook_url, _HOOKS, stores=False)
+
+
+def _names_a_place(name: str) -> bool:
+    return bool(scheme_of(name)) or name.startswith(("/", "./", "../", "~"))
+
+
+def _check(address: _Address, rules: AddressRules) -> None:
+    scheme = scheme_of(address.uri)
+    _check_form(address, scheme)
+    try:
+        place = place_of(without_query(address.uri))
+    except ValueError as error:
+        reason = str(error) if "segments" in str(error) else "The address can't be read as a URI."
+        raise _Bad("invalid_format", reason) from error
+    if scheme not in {"", "file"} and place[1].partition(":")[0] == "":
+        what = "bucket" if scheme == "s3" else "host"
+        raise _Bad("invalid_format", f"The address names no {what}.")
+    if scheme in _DIALLED and (sentence := rules.check_url(address.uri)) is not None:
+        raise _Bad("not_allowed", sentence)
+    if address.stores:
+        _check_limits(place, rules)
+
+
+def _check_form(address: _Address, scheme: str) -> None:
+    if _CONTROL.search(address.uri):
+        raise _Bad("invalid_format", "The address holds a control character.")
+    if has_credentials(address.uri):
+        raise _Bad("credentials_in_address", "The address holds a user name or password.")
+    if not scheme and not address.stores:
+        raise _Bad("invalid_format", f"Give a full address ({_list(address.schemes)}).")
+    if not scheme and not address.uri.startswith("/"):
+        raise _Bad(
+            "invalid_format", f"Give an absolute path or a full address ({_list(address.schemes)})."
+        )
+    if scheme and scheme not in address.schemes:
+        raise _Bad("not_supported", f"The address must begin with {_list(address.schemes)}.")
+
+
+def _check_limits(place: Place, rules: AddressRules) -> None:
+    if place[0] == "file":
+        if place[1]:
+            raise _Bad("not_supported", "A file:// address must not name another host.")
+        if not _below_any(place, rules.storage.file_roots):
+            raise _Bad("not_allowed", "Files are allowed below storage.file_roots only.")
+    if rules.prefixes is not None and not _below_any(place, rules.prefixes):
+        raise _Bad("not_allowed", "The address lies outside the prefixes that the token allows.")
+
+
+def _below_any(place: Place, prefixes: Sequence[str]) -> bool:
+    return any(lies_below(place, place_of(prefix)) for prefix in prefixes)
+
+
+def _list(schemes: tuple[str, ...]) -> str:
+    return ", ".join(f"{scheme}://" for scheme in schemes)
