@@ -1,0 +1,93 @@
+"""What of a job is kept sealed, and how it is written and read: the whole request, and whom to call back."""
+
+from typing import Protocol
+
+import msgspec
+
+from tunegate.contract.base import Wire
+from tunegate.contract.decode import decode
+from tunegate.contract.request import TrainRequest
+from tunegate.contract.secret import Secret, decode_hook, reveal_hook
+from tunegate.control.records import JobRecord
+from tunegate.control.sealer import SealContext, Sealer
+from tunegate.sdk.redact import redacted_request
+
+REQUEST = "request"
+"""The field that holds the request with its secrets; destroyed when the job ends."""
+CALLBACKS = "callbacks"
+"""The field that holds a `SealedCallbacks`; destroyed when the last delivery is done."""
+
+
+class SealedCallbacks(Wire):
+    """Whom to tell of a job. All of it is sealed: an address may be a credential of its own."""
+
+    webhook_url: Secret | None = None
+    auth_header: Secret | None = None
+    status_stream_url: Secret | None = None
+
+
+class SealedFields(Protocol):
+    """The part of a store that holds sealed fields."""
+
+    async def get_sealed(self, uid: str, field: str) -> bytes | None: ...
+
+
+def canonical(request: TrainRequest) -> bytes:
+    """The request with its secrets in clear, the same bytes for the same values. For the sealer and its digest only."""
+    return msgspec.json.encode(request, enc_hook=reveal_hook, order="sorted")
+
+
+def has_secrets(request: TrainRequest) -> bool:
+    """Whether the redacted copy lacks anything of the request."""
+    return canonical(decode(TrainRequest, redacted_request(request))) != canonical(request)
+
+
+def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:
+    """None when nobody is to be told. A stream to the webhook's own address is left out: webhooks suffice there."""
+    callbacks = request.callbacks
+    webhook = callbacks.webhook_url if callbacks is not None else None
+    stream = request.artifacts.status_stream_url
+    if stream == webhook:
+        stream = None
+    if webhook is None and stream is None:
+        return None
+    return SealedCallbacks(
+        webhook_url=webhook and Secret(webhook),
+        auth_header=callbacks.auth_header if callbacks is not None and webhook else None,
+        status_stream_url=stream and Secret(stream),
+    )
+
+
+def seal_request(sealer: Sealer, tenant: str, uid: str, request: TrainRequest) -> dict[str, bytes]:
+    """The sealed fields of a job by name."""
+    plain = {REQUEST: canonical(request)}
+    callbacks = callbacks_of(request)
+    if callbacks is not None:
+        plain[CALLBACKS] = msgspec.json.encode(callbacks, enc_hook=reveal_hook)
+    return {
+        field: sealer.seal(SealContext(tenant, uid, field), value) for field, value in plain.items()
+    }
+
+
+async def open_request(store: SealedFields, sealer: Sealer, job: JobRecord) -> TrainRequest | None:
+    """The request with its secrets, or None once they are destroyed."""
+    sealed = await store.get_sealed(job.uid, REQUEST)
+    if sealed is None:
+        return None
+    return decode(TrainRequest, sealer.open(SealContext(job.tenant, job.uid, REQUEST), sealed))
+
+
+async def open_callbacks(
+    store: SealedFields, sealer: Sealer, job: JobRecord
+) -> SealedCallbacks | None:
+    """Whom to tell, or None when nobody is (any more)."""
+    sealed = await store.get_sealed(job.uid, CALLBACKS)
+    if sealed is None:
+        return None
+    opened = sealer.open(SealContext(job.tenant, job.uid, CALLBACKS), sealed)
+    return msgspec.json.decode(opened, type=SealedCallbacks, dec_hook=decode_hook)
+
+
+def redacted(job: JobRecord) -> TrainRequest:
+    """The request as it may be shown; where a secret stood there is `***`."""
+    return decode(TrainRequest, job.request)
