@@ -1,0 +1,131 @@
+"""One row in any known shape becomes one of three: text, prompt and completion, or chat.
+
+| Keys of the row | Becomes |
+| --- | --- |
+| `messages`: `[{role, content}]` | chat |
+| `conversations`: `[{from, value}]` or `[{role, content}]` | chat |
+| `prompt` and an answer, both lists of messages | chat; only the answer's assistant turns count |
+| `prompt` (or `input`) and an answer | prompt and completion, joined as they are |
+| `question` and an answer | prompt = question and a line break |
+| `instruction`, perhaps `input` or `context`, and an answer | prompt = the three under `### Instruction:`, `### Input:`, `### Response:` |
+| `text` | text |
+
+An answer is the first of `completion`, `response`, `output`, `answer` that the row has. The first shape that fits
+is taken; other keys are passed over, null means absent. A chat may have its system prompt in `system`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from tunegate.contract.base import Wire
+from tunegate.sdk.data.messages import Message, read_messages
+from tunegate.sdk.data.text import RowInvalid, read_text
+
+TrainOn = Literal["completions", "all"]
+
+ANSWERS = ("completion", "response", "output", "answer")
+PROMPTS = ("prompt", "question", "instruction", "input")
+COLUMNS = frozenset(
+    {
+        "messages",
+        "conversations",
+        "system",
+        "text",
+        "context",
+        "tools",
+        "functions",
+        *PROMPTS,
+        *ANSWERS,
+    }
+)
+"""All keys that are read; of columnar files only these columns are loaded."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]{0,39}")
+_KEYS_SHOWN = 12
+_SHAPES = "text; prompt and completion; instruction and output; question and answer; messages; conversations"
+
+
+class TextRow(Wire, tag_field="kind", tag="text"):
+    """Text that counts as a whole."""
+
+    text: str
+
+
+class CompletionRow(Wire, tag_field="kind", tag="completion"):
+    """A prompt and the completion that follows it at once, with nothing in between."""
+
+    prompt: str
+    completion: str
+
+
+class ChatRow(Wire, tag_field="kind", tag="chat"):
+    """A conversation, to be rendered by the model's chat template."""
+
+    messages: list[Message]
+
+
+Row = TextRow | CompletionRow | ChatRow
+
+
+def normalise(value: Mapping[str, Any], *, train_on: TrainOn = "completions") -> Row:
+    """The row that these keys make. Raises RowInvalid; with "completions" a chat must end with the assistant."""
+    present = {key: item for key, item in value.items() if item is not None}
+    if present.get("tools") or present.get("functions"):
+        raise RowInvalid("the row has tools, which can't be trained on yet")
+    for key in ("messages", "conversations"):
+        if key in present:
+            return _chat(present, read_messages(present[key], key), train_on)
+    prompt = next((key for key in PROMPTS if key in present), None)
+    answer = next((key for key in ANSWERS if key in present), None)
+    if prompt and answer:
+        if isinstance(present[prompt], list) or isinstance(present[answer], list):
+            return _chat(present, _prompted(present, prompt, answer), train_on)
+        return CompletionRow(
+            prompt=_prompt(present, prompt), completion=read_text(present[answer], answer)
+        )
+    if "text" in present:
+        return TextRow(text=read_text(present["text"], "text"))
+    raise RowInvalid(unknown_shape(value))
+
+
+def unknown_shape(keys: Iterable[str]) -> str:
+    """The reason for a row whose keys fit no shape. Keys that don't look like names are counted, not shown."""
+    names = list(keys)
+    shown = [key for key in names if _PLAIN_KEY.fullmatch(key)][:_KEYS_SHOWN]
+    if hidden := len(names) - len(shown):
+        shown.append(f"{hidden} more")
+    return f"the keys ({', '.join(shown) or 'none'}) fit no known shape: {_SHAPES}"
+
+
+def _prompt(row: Mapping[str, Any], key: str) -> str:
+    text = read_text(row[key], key)
+    if key == "question":
+        return f"{text}\n"
+    if key != "instruction":
+        return text
+    extra = next((name for name in ("input", "context") if name in row), None)
+    more = read_text(row[extra], extra, may_be_empty=True) if extra else ""
+    between = f"### Input:\n{more}\n\n" if more.strip() else ""
+    return f"### Instruction:\n{text}\n\n{between}### Response:\n"
+
+
+def _prompted(row: Mapping[str, Any], prompt: str, answer: str) -> list[Message]:
+    context = [
+        Message(role=message.role, content=message.content, counts=False)
+        for message in read_messages(row[prompt], prompt)
+    ]
+    return context + read_messages(row[answer], answer)
+
+
+def _chat(row: Mapping[str, Any], messages: list[Message], train_on: TrainOn) -> ChatRow:
+    if "system" in row and messages[0].role != "system":
+        system = read_text(row["system"], "system", may_be_empty=True)
+        if system.strip():
+            messages = [Message(role="system", content=system), *messages]
+    if train_on == "completions":
+        if messages[-1].role != "assistant":
+            raise RowInvalid("the last message is not the assistant's, so its answer is missing")
+        if not any(message.role == "assistant" and message.counts for message in messages):
+            raise RowInvalid("no message of the assistant counts")
+    return ChatRow(messages=messages)
