@@ -1,0 +1,76 @@
+"""How an attempt that is over is judged: succeeded, failed for good, or to be tried again. Pure."""
+
+from tunegate.contract.attempt import FailedEvent, StoppedEvent, SucceededEvent
+from tunegate.control.actions import Action, Finish, Recover, VerifyManifest
+from tunegate.control.observation import Situation
+from tunegate.control.records import AttemptRecord, JobState
+from tunegate.sdk.errors import BY_EXIT_CODE, job_error
+from tunegate.sdk.launcher import RunState, RunStatus
+
+
+def judge(now: Situation, attempt: AttemptRecord) -> Action:
+    """The trainer's failure wins, then the engine's, then the exit code.
+
+    Success needs the trainer's word, an engine that does not contradict it (exit 0; or it has forgotten the run), and
+    a manifest that verifies.
+    """
+    run = now.seen.run
+    match now.last_word:
+        case FailedEvent() as word:
+            return failed(now, word.code, word.detail)
+        case SucceededEvent() if run is None or run.state in (RunState.SUCCEEDED, RunState.ABSENT):
+            return _by_manifest(now)
+        case StoppedEvent() if run is None or run.failure is None:
+            return failed(now, "interrupted")
+        case _:
+            return failed(now, *_by_engine(run, attempt))
+
+
+def succeeded(now: Situation) -> Finish:
+    """The end that everybody wants; the trainer's own sentence says what came out."""
+    word = now.last_word
+    detail = word.detail if isinstance(word, SucceededEvent) else "Succeeded"
+    return Finish(state=JobState.SUCCEEDED, detail=detail)
+
+
+def failed(now: Situation, code: str, message: str | None = None) -> Finish | Recover:
+    """Another attempt where the trouble may pass and budgets allow, else the end."""
+    error = job_error(code, message)
+    if error.retryable and now.remaining_ms <= 0:
+        error = job_error("deadline_exceeded")
+    if error.retryable and now.job.retries_left > 0 and now.job.desired == "run":
+        return Recover(error=error)
+    return Finish(state=JobState.FAILED, detail=error.message, error=error)
+
+
+def _by_manifest(now: Situation) -> Action:
+    verdict = now.seen.manifest
+    if verdict is None:
+        return VerifyManifest()
+    if verdict.valid:
+        return succeeded(now)
+    return failed(now, "manifest_invalid", verdict.problem)
+
+
+def _by_engine(run: RunStatus | None, attempt: AttemptRecord) -> tuple[str, str | None]:
+    """Code and message where the trainer left no last word that counts."""
+    if run is None or run.state is RunState.ABSENT:
+        return "run_lost", None
+    if run.failure is not None:
+        return run.failure, run.reason or None
+    code = run.exit_code
+    if code == 0 or run.state is RunState.SUCCEEDED:
+        return "manifest_invalid", "The run ended without saying that its result is complete."
+    if run.state is RunState.STOPPED and code is None:
+        return "interrupted", run.reason or None
+    if code is None or code < 0 or code > _SIGNALS:
+        return "killed", run.reason or None
+    if code not in BY_EXIT_CODE:
+        return "trainer_crashed", f"The trainer ended with exit code {code}."
+    spec = BY_EXIT_CODE[code]
+    if spec.code == "superseded":
+        return "run_lost", "The run that held the claim vanished." if attempt.claimed_by else None
+    return spec.code, None
+
+
+_SIGNALS = 128

@@ -1,0 +1,59 @@
+"""When to look at a job again. Pure helpers of the lifecycle."""
+
+from tunegate.control.actions import CancelRun, Wait
+from tunegate.control.observation import Situation
+from tunegate.sdk.launcher import FINISHED, RunState
+
+QUICK_S = 0.5
+"""Look again so soon when something is about to happen."""
+SETTLE_S = 2.0
+"""How long the trainer's last words may still be under way after the engine said that the run is over."""
+RESEND_CANCEL_S = 30.0
+"""Ask the engine to stop once more so long after the grace has passed."""
+RECOVERY_DELAY_S = 5.0
+"""Before the second attempt; it doubles with every further one."""
+RECOVERY_DELAY_MAX_S = 300.0
+
+
+def after(now: Situation, delay_s: float) -> int:
+    return now.now_ms + int(delay_s * 1000)
+
+
+def soon(now: Situation) -> Wait:
+    """Something is about to happen."""
+    return Wait(until_ms=after(now, min(QUICK_S, now.settings.poll_interval_s)))
+
+
+def later(now: Situation, reason: str | None = None) -> Wait:
+    """One poll interval, because all is well or because the engine does not answer."""
+    return Wait(until_ms=after(now, now.settings.poll_interval_s), reason=reason)
+
+
+def recovery_delay_s(attempts: int) -> float:
+    """How long to wait before the attempt that follows the `attempts`-th."""
+    return min(RECOVERY_DELAY_S * 2.0 ** min(attempts - 1, 16), RECOVERY_DELAY_MAX_S)
+
+
+def surely_absent(now: Situation) -> bool:
+    """The engine knew no such run in two looks, a poll interval apart: one answer may have come too early."""
+    since_ms = now.seen.absent_since_ms
+    return since_ms is not None and not now.within(since_ms, now.settings.poll_interval_s)
+
+
+def is_settling(now: Situation) -> bool:
+    """The run is over, and the trainer's last word may still be under way."""
+    return now.last_word is None and now.within(now.seen.ended_since_ms, SETTLE_S)
+
+
+def until_over(now: Situation, *, submitted: bool) -> CancelRun | Wait | None:
+    """What to do until the engine says that the run is over; None = it is."""
+    run = now.seen.run
+    if run is None:
+        return later(now, now.seen.trouble)
+    if run.state in FINISHED:
+        return None
+    if run.state is RunState.ABSENT:
+        return soon(now) if submitted and not surely_absent(now) else None
+    if now.within(now.seen.cancelled_ms, now.settings.grace_s + RESEND_CANCEL_S):
+        return soon(now)
+    return CancelRun()
