@@ -1,6 +1,7 @@
 """`JobStore`: all that the control plane asks of a database. One contract suite holds every driver to it.
 
-Every method is one transaction. "Durable" means synced to disk before the call returns.
+Every method is one transaction. "Durable" means synced to disk before the call returns. Trouble of the disk or the
+machine raises TunegateError `unavailable`: nothing of that call is stored, and the next call may work again.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,7 +50,11 @@ class Change(Wire):
 
     `fields` are JobRecord fields to set; version, updated_ms and last_sequence are the store's own business.
     `attempt_fields` go to the attempt of number `attempt_number`. `epoch` None = the writer holds no lease (API calls).
-    `releases_lease` gives the lease back and makes the job due at `fields["due_ms"]`.
+    `releases_lease` gives the lease back and makes the job due at `fields["due_ms"]`, or now if it was woken meanwhile.
+
+    Final states absorb: a change of a final job may not touch `state`, except a retry, whose `fields` say `desired`
+    "run" and `state` queued or recovering. Others fail the guard. `updated_ms` moves with events and with any field but
+    `due_ms`.
     """
 
     uid: str
@@ -90,7 +95,7 @@ class JobStore(Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def ping(self) -> None:
-        """Raises StoreUnavailable when the database can't be written."""
+        """Raises `unavailable` when the database can't be written."""
         ...
 
     def now_ms(self) -> int:
@@ -98,7 +103,10 @@ class JobStore(Protocol):
         ...
 
     def on_event(self, listener: Callable[[str], None]) -> Callable[[], None]:
-        """Call `listener(uid)` after each commit that touched the job (a hint, never the truth). Returns the unsubscriber."""
+        """Call `listener(uid)` after each commit that changed the job or woke it: a hint, never the truth.
+
+        On the event loop that opened the store; leases alone call nobody. Returns the unsubscriber.
+        """
         ...
 
     # Jobs
@@ -111,7 +119,10 @@ class JobStore(Protocol):
     async def list_jobs(
         self, tenant: str, wanted: JobFilter, after: str | None, limit: int
     ) -> tuple[list[JobRecord], bool]:
-        """Newest first; `after` is the job_id of the last one seen; the flag says whether there are more."""
+        """Newest first; `after` is the job_id of the last one seen; the flag says whether there are more.
+
+        Raises TunegateError `invalid_parameter` when `after` names no job of the tenant.
+        """
         ...
 
     async def apply(self, change: Change) -> JobRecord | None:
