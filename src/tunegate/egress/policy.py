@@ -35,9 +35,9 @@ class EgressPolicy(Strict):
     """Plain http:// and ws:// besides https:// and wss://: what is sent can then be read on the way."""
     allow_private_addresses: bool = False
     """Loopback and private ranges may be dialled: for laptops and for receivers in one's own network."""
-    allowed_networks: list[str] = []
+    allowed_networks: tuple[str, ...] = ()
     """Networks (CIDR) that may be dialled whatever the other rules say: exceptions for single receivers."""
-    allowed_ports: list[Annotated[int, Meta(ge=1, le=65535)]] = [80, 443, 8443]
+    allowed_ports: tuple[Annotated[int, Meta(ge=1, le=65535)], ...] = (80, 443, 8443)
     """Ports that may be dialled, against misuse as a port scanner; an empty list means any."""
     connect_timeout_s: PositiveSeconds = 5.0
     """Longest wait for a connection: a dead receiver must not hold a slot for long."""
