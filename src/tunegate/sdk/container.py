@@ -9,7 +9,6 @@ from tunegate.sdk.backend import BuildContext
 from tunegate.sdk.resolve import TrainerOptions, resolve_resources
 
 TRAINER = ("python", "-m", "tunegate.trainer", "{files}/job.json")
-LABEL = "tunegate.dev"
 
 
 def trainer_container(
@@ -26,7 +25,7 @@ def trainer_container(
         env={"PYTHONUNBUFFERED": "1"},
         labels={
             **context.labels,
-            f"{LABEL}/backend": spec.backend,
-            f"{LABEL}/method": spec.method,
+            "tunegate.backend": spec.backend,
+            "tunegate.method": spec.method,
         },
     )

@@ -8,7 +8,7 @@ from tunegate.sdk.checks import Finding, collect
 from tunegate.sdk.checks.data import check_data
 from tunegate.sdk.checks.method import block_number, check_method
 from tunegate.sdk.checks.model import check_model
-from tunegate.sdk.checks.tuning import check_ancestors, check_tuning
+from tunegate.sdk.checks.tuning import check_tuning
 from tunegate.sdk.resolve import TrainerOptions, TrainingMethod
 
 
@@ -21,14 +21,13 @@ def review_training(
 ) -> Review:
     """Every field that `resolve_training` does not honour and the gateway does not use is reported here.
 
-    Addresses and credentials are the gateway's to check: it knows what the operator and the token allow.
+    Addresses, credentials and unknown keys of extra_parameters are the gateway's to check.
     """
     return collect(
         check_model(job, providers=providers),
         check_method(job, method=method),
         check_data(job),
         check_tuning(job, options),
-        check_ancestors(job),
         _notes(job),
     )
 

@@ -1,7 +1,6 @@
-"""Hyperparameters that contradict each other, and what the ancestors' requests carry besides."""
+"""Hyperparameters that contradict each other."""
 
 from collections.abc import Iterator
-from typing import Any, cast
 
 from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import TrainRequest, TuningParameters
@@ -30,23 +29,6 @@ def check_tuning(job: TrainRequest, options: TrainerOptions) -> Iterator[Finding
         yield Problem(path=path, message=message, code="conflicting_fields")
     yield from _check_accumulation(job, batch, tuning.micro_batch_size)
     yield from _check_evaluation(job, tuning, options)
-
-
-def check_ancestors(job: TrainRequest) -> Iterator[Finding]:
-    """`executor` and `unsloth`, which clients of older trainers send."""
-    extra = job.extra_parameters or {}
-    if "executor" in extra:
-        reason = "the launcher decides where a job runs"
-        yield Ignored(path="$.extra_parameters.executor", reason=reason)
-    if "unsloth" not in extra:
-        return
-    unsloth, reason = extra["unsloth"], "this trainer does not use unsloth"
-    if not isinstance(unsloth, dict):
-        yield Ignored(path="$.extra_parameters.unsloth", reason=reason)
-        return
-    for key in cast("dict[str, Any]", unsloth):
-        if key != "gradient_accumulation":
-            yield Ignored(path=f"$.extra_parameters.unsloth.{key}", reason=reason)
 
 
 def _check_accumulation(job: TrainRequest, batch: int, micro: int | None) -> Iterator[Finding]:

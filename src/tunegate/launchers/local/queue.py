@@ -1,0 +1,69 @@
+"""Who may start now, and what the others wait for. Pure; strictly in order, so that a large run is never starved."""
+
+from collections.abc import Sequence
+
+from tunegate.contract.base import Wire
+from tunegate.launchers.local.fit import Demand
+from tunegate.launchers.local.machine import Machine
+
+_GB = 2**30
+
+
+class Grant(Wire):
+    """What a started run holds."""
+
+    gpu_ids: list[str]
+    cpus: int
+    memory_bytes: int
+
+
+class Plan(Wire):
+    """Runs to start with their grants, and a sentence for each that waits."""
+
+    starts: dict[str, Grant] = {}
+    waits: dict[str, str] = {}
+
+
+def plan(waiting: Sequence[tuple[str, Demand]], held: Sequence[Grant], machine: Machine) -> Plan:
+    """`waiting` in the order of submission."""
+    starts: dict[str, Grant] = {}
+    waits: dict[str, str] = {}
+    holding = list(held)
+    for name, demand in waiting:
+        free = _free(holding, machine)
+        lack = _lack(demand, free)
+        if waits or lack:
+            ahead = f"; {len(waits)} ahead" if waits else ""
+            waits[name] = f"waits for {lack or 'its turn'}{ahead}"
+            continue
+        taken = Grant(
+            gpu_ids=free.gpu_ids[: demand.gpus], cpus=demand.cpus, memory_bytes=demand.memory_bytes
+        )
+        starts[name] = taken
+        holding.append(taken)
+    return Plan(starts=starts, waits=waits)
+
+
+def _free(holding: Sequence[Grant], machine: Machine) -> Grant:
+    taken = {gpu for grant in holding for gpu in grant.gpu_ids}
+    return Grant(
+        gpu_ids=[gpu for gpu in machine.gpu_ids if gpu not in taken],
+        cpus=machine.cpus - sum(grant.cpus for grant in holding),
+        memory_bytes=machine.memory_bytes - sum(grant.memory_bytes for grant in holding),
+    )
+
+
+def _lack(demand: Demand, free: Grant) -> str:
+    lacks: list[str] = []
+    if demand.gpus > len(free.gpu_ids):
+        lacks.append(_count(demand.gpus - len(free.gpu_ids), "GPU"))
+    if demand.cpus > free.cpus:
+        lacks.append(_count(demand.cpus - free.cpus, "CPU"))
+    if demand.memory_bytes > free.memory_bytes:
+        missing = -(-(demand.memory_bytes - free.memory_bytes) // _GB)
+        lacks.append(f"{missing} GB of memory")
+    return " and ".join(lacks)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

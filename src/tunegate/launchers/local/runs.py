@@ -1,0 +1,179 @@
+"""All runs of this machine: what lies on disk decides, memory only remembers. Not async; one caller at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tunegate.launchers.local import supervisor
+from tunegate.launchers.local.command import MARK, env_of
+from tunegate.launchers.local.folder import (
+    Exit,
+    RunFolder,
+    RunRecord,
+    Stop,
+    Supervisor,
+    create_folder,
+    sweep,
+)
+from tunegate.launchers.local.machine import Machine
+from tunegate.launchers.local.procfs import boot_id, is_alive, processes_with_env
+from tunegate.launchers.local.queue import Grant, plan
+from tunegate.launchers.local.settings import LocalSettings
+from tunegate.launchers.local.status import ended
+from tunegate.sdk.launcher import RunState, RunStatus
+
+START_TIMEOUT_S = 30.0
+
+
+class Runs:
+    """The runs below one folder."""
+
+    def __init__(self, path: Path, machine: Machine, settings: LocalSettings) -> None:
+        self.path = path
+        self._machine = machine
+        self._settings = settings
+        self._records: dict[str, RunRecord] = {}
+        self._statuses: dict[str, RunStatus] = {}
+        self._boot_id = boot_id()
+
+    def load(self) -> None:
+        """Take over what an earlier gateway left."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(self.path)
+        found = (RunFolder(path).read("run", RunRecord) for path in self.path.iterdir())
+        self._records = {record.name: record for record in found if record is not None}
+        self._statuses = {}
+
+    def names(self) -> list[str]:
+        return sorted(self._records)
+
+    def holds(self, name: str) -> bool:
+        return name in self._records and self.folder(name).path.exists()
+
+    def folder(self, name: str) -> RunFolder:
+        return RunFolder(self.path / name)
+
+    def next_order(self) -> int:
+        return 1 + max((record.order for record in self._records.values()), default=0)
+
+    def add(self, record: RunRecord, files: dict[str, bytes]) -> None:
+        """A new run at the end of the queue."""
+        create_folder(self.path, record, files)
+        self._records[record.name] = record
+
+    def status(self, name: str) -> RunStatus:
+        return self._statuses.get(name) or RunStatus(name=name, state=RunState.ABSENT)
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """Write the wish down; the supervisor sees it soon, a waiting run ends at once."""
+        status = self.status(name)
+        if name not in self._records or ended_already(status):
+            return
+        folder = self.folder(name)
+        folder.write("stop", Stop(grace_s=max(grace_s, 0.0)))
+        if folder.read("grant", Grant) is None:
+            folder.write("exit", Exit(cause="cancel"))
+
+    def remove(self, name: str) -> None:
+        """Forget a run; one that still lives is killed first and goes when it has ended."""
+        if name not in self._records:
+            return
+        folder = self.folder(name)
+        if ended_already(self.status(name)):
+            folder.remove()
+            del self._records[name], self._statuses[name]
+        else:
+            (folder.path / "remove").touch(mode=0o600)
+            self.stop(name, 0.0)
+
+    def advance(self) -> None:
+        """See what became of every run, and start those that fit."""
+        held: dict[str, Grant] = {}
+        waiting: list[RunRecord] = []
+        for record in sorted(self._records.values(), key=lambda record: record.order):
+            if ended_already(self.status(record.name)):
+                continue
+            grant = self._look(record)
+            if grant is not None:
+                held[record.name] = grant
+            elif self.status(record.name).state is RunState.PENDING:
+                waiting.append(record)
+        queue = [(record.name, record.demand) for record in waiting]
+        decided = plan(queue, list(held.values()), self._machine)
+        for name, grant in decided.starts.items():
+            self.folder(name).write("grant", grant)
+            self._start(self._records[name], grant)
+        for name, reason in decided.waits.items():
+            self._set(name, RunState.PENDING, reason)
+
+    def _look(self, record: RunRecord) -> Grant | None:
+        """Settle the status of a run; returns what it holds of the machine."""
+        name, folder = record.name, self.folder(record.name)
+        if not folder.path.exists():
+            del self._records[name]
+            self._statuses.pop(name, None)
+            return None
+        end = folder.read("exit", Exit) or self._find_lost(folder)
+        if end is not None:
+            self._statuses[name] = ended(name, end)
+            if (folder.path / "remove").exists():
+                self.remove(name)
+            return None
+        grant = folder.read("grant", Grant)
+        if grant is None:
+            self._set(name, RunState.PENDING, "waits for its turn")
+        elif folder.read("supervisor", Supervisor) is None:
+            self._start(record, grant)
+        else:
+            self._set(name, RunState.RUNNING, "")
+        return grant
+
+    def _find_lost(self, folder: RunFolder) -> Exit | None:
+        """A verdict for a run whose supervisor is gone without one; it is written down, so it stands."""
+        watcher = folder.read("supervisor", Supervisor)
+        if watcher is None:
+            return None
+        rebooted = watcher.boot_id != self._boot_id
+        if not rebooted and is_alive(watcher.pid, watcher.start_ticks):
+            return None
+        end = folder.read("exit", Exit)  # it may have written its last word just before it left
+        if end is None:
+            for pid in processes_with_env(MARK, str(folder.path)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            end = Exit(cause="reboot" if rebooted else "lost")
+            folder.write("exit", end)
+        return end
+
+    def _start(self, record: RunRecord, grant: Grant) -> None:
+        folder = self.folder(record.name)
+        env = env_of(record.env, grant, folder.path, self._settings, os.environ)
+        if not self._spawn(folder, env) and folder.read("supervisor", Supervisor) is None:
+            folder.write("exit", Exit(error="the supervisor could not be started"))
+        self._set(record.name, RunState.RUNNING, "")
+
+    def _spawn(self, folder: RunFolder, env: Mapping[str, str]) -> bool:
+        """Start a supervisor, which goes into the background by itself."""
+        argv = supervisor.command(sys.executable, folder.path)
+        with folder.log.open("ab") as log:
+            try:
+                done = subprocess.run(  # noqa: S603  our own program
+                    argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    cwd=folder.path, timeout=START_TIMEOUT_S, check=False,
+                )  # fmt: skip
+            except (OSError, subprocess.TimeoutExpired):
+                return False
+        return done.returncode == 0
+
+    def _set(self, name: str, state: RunState, reason: str) -> None:
+        self._statuses[name] = RunStatus(
+            name=name, state=state, native_state=state.value, reason=reason
+        )
+
+
+def ended_already(status: RunStatus) -> bool:
+    return status.state in {RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED}

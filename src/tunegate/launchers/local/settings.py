@@ -1,0 +1,36 @@
+"""`[launchers.local]` of the operator's configuration."""
+
+import sys
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from tunegate.contract.base import Strict
+
+PASSED_ON = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+)
+
+
+class LocalSettings(Strict):
+    """None = look at the machine."""
+
+    python: str = field(default_factory=lambda: sys.executable)
+    """Interpreter of the runs; it must have the trainer installed."""
+    gpus: Annotated[int, Meta(ge=0)] | None = None
+    gpu_type: str | None = None
+    cpus: Annotated[int, Meta(ge=1)] | None = None
+    memory_gb: Annotated[int, Meta(ge=1)] | None = None
+    cpu_fallback: bool = False
+    """Run jobs that ask for more than this machine has on what there is; the job's `ignored` list says so."""
+    env: list[str] = []
+    """Names of further variables of the gateway's environment that runs get."""
