@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 MULTIPLE = 64
 """Sizes that 4-bit kernels take on every device."""
 
+PAD = "<|pad|>"
 END_OF_TURN = "<|im_end|>"
 CHATML = (
     "{% for message in messages %}"
@@ -44,6 +45,8 @@ def make_tiny_model(
         raise ValueError(f"hidden must be a multiple of {MULTIPLE}")
     tokenizer = make_tiny_tokenizer(corpus, vocab)
     heads = hidden // 32
+    special = tokenizer.get_added_vocab()
+    eos, pad = special[END_OF_TURN], special[PAD]
     config = LlamaConfig(
         vocab_size=_round_up(len(tokenizer)),
         hidden_size=hidden,
@@ -54,15 +57,13 @@ def make_tiny_model(
         max_position_embeddings=4096,
         tie_word_embeddings=False,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=eos,
+        pad_token_id=pad,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    model.generation_config = GenerationConfig(eos_token_id=eos, pad_token_id=pad)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -80,7 +81,7 @@ def make_tiny_tokenizer(
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
-        special_tokens=["<|pad|>", "<|im_start|>", END_OF_TURN],
+        special_tokens=[PAD, "<|im_start|>", END_OF_TURN],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -88,7 +89,7 @@ def make_tiny_tokenizer(
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         eos_token=END_OF_TURN,
-        pad_token="<|pad|>",
+        pad_token=PAD,
         extra_special_tokens=["<|im_start|>"],
         model_max_length=4096,
         clean_up_tokenization_spaces=False,

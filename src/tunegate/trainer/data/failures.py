@@ -1,6 +1,6 @@
 """Storage trouble as failures of the job."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from tunegate.sdk.errors import TunegateError
@@ -8,7 +8,7 @@ from tunegate.sdk.storage import AccessDenied, NotAllowed, ObjectNotFound, Stora
 
 
 @contextmanager
-def data_failures(source: str) -> Iterator[None]:
+def data_failures(source: str) -> Generator[None]:
     """Turn storage errors inside into TunegateErrors that name the data set (an address without its query)."""
     try:
         yield

@@ -14,6 +14,7 @@ from tunegate.contract.secret import Secret
 from tunegate.contract.training import DataSource, StoragePolicy, TrainerSecrets, TrainingSpec
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.storage import ObjectNotFound, ObjectStore
+from tunegate.storage.open import open_store
 from tunegate.trainer.data.failures import data_failures
 from tunegate.trainer.data.hub import HubFile, fetch_hub
 from tunegate.trainer.data.select import choose_files
@@ -50,17 +51,13 @@ async def fetch_sources(
     work_dir: Path,
     say: Say,
     *,
-    opener: OpenStore | None = None,
+    opener: OpenStore = open_store,
 ) -> list[LocalSource]:
     """Download all data sets below `work_dir/data`, in the order of `spec.datasets`.
 
     Raises TunegateError data_not_found, data_access_denied or storage_unavailable; messages name the address
     without its query.
     """
-    if opener is None:
-        from tunegate.storage.open import open_store
-
-        opener = open_store
     sources: list[LocalSource] = []
     for index, source in enumerate(spec.datasets):
         auth = _at(secrets.datasets, index)

@@ -13,12 +13,12 @@ _NOT_DATA = frozenset(
 
 
 def is_eval_split(split: str | None) -> bool:
-    """Does this split name mean evaluation?"""
+    """Whether this split name means evaluation."""
     return split is not None and split.lower() in EVAL_SPLITS
 
 
 def is_data_file(path: str) -> bool:
-    """Can rows be read from a file of this name? Hidden files and well-known metadata are passed over."""
+    """Whether rows can be read from a file of this name; hidden files and well-known metadata are passed over."""
     name = path.rsplit("/", 1)[-1]
     return bool(_DATA.search(name)) and name[0] not in "._" and name not in _NOT_DATA
 

@@ -94,8 +94,8 @@ class StoreBuilder:
     def build(self) -> TokenStore:
         origins = np.array(self._origins, dtype=np.int64).reshape(-1, 3)
         return TokenStore(
-            ids=_join(self._ids, np.int32),
-            mask=_join(self._masks, np.bool_),
+            ids=np.concatenate([np.zeros(0, np.int32), *self._ids]),
+            mask=np.concatenate([np.zeros(0, np.bool_), *self._masks]),
             offsets=_cumulative([len(ids) for ids in self._ids]),
             file=origins[:, 0].astype(np.int32),
             line=origins[:, 1],
@@ -105,9 +105,5 @@ class StoreBuilder:
         )
 
 
-def _join(parts: Sequence[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)
-
-
 def _cumulative(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))).astype(np.int64)
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))

@@ -1,0 +1,67 @@
+"""Rows → examples: the text that is learnt from and which part of it counts for the loss."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from tunegate.sdk.data import ChatRow, CompletionRow, Row, TextRow
+from tunegate.sdk.data.rows import TrainOn
+from tunegate.trainer.data.template import DEFAULT_TEMPLATE, ChatTemplate, Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Example(NamedTuple):
+    """Text to be tokenised. `spans` None: all of it counts. `bare`: no template wrote it, so it lacks begin and end tokens."""
+
+    text: str
+    spans: list[Span] | None
+    bare: bool
+
+
+class Renderer:
+    """Renders the rows of one job. The first chat gives a tokenizer without a template the default one."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", train_on: TrainOn) -> None:
+        self._tokenizer = tokenizer
+        self._all = train_on == "all"
+        self._template: ChatTemplate | None = None
+        self._defaulted = False
+
+    def render(self, row: Row) -> list[Example]:
+        """The examples of a row. Raises RowInvalid."""
+        match row:
+            case TextRow(text=text):
+                return [Example(text, None, bare=True)]
+            case CompletionRow(prompt=prompt, completion=completion):
+                text = prompt + completion
+                spans = None if self._all else [(len(prompt), len(text))]
+                return [Example(text, spans, bare=True)]
+            case ChatRow(messages=messages):
+                template = self._chat_template()
+                if self._all:
+                    return [Example(template.whole(messages), None, bare=False)]
+                return [Example(*found, bare=False) for found in template.examples(messages)]
+
+    def notes(self) -> Iterator[str]:
+        """What the client should know of how chats were rendered."""
+        if self._defaulted:
+            yield "the model has no chat template: a ChatML-like one was used and is saved with the result"
+        if self._template and self._template.unrolled:
+            yield (
+                f"the chat template rewrites earlier turns: {self._template.unrolled} conversation(s)"
+                " became one example per answer"
+            )
+        if self._template and self._template.open_ended:
+            yield (
+                f"the chat template does not count the end of {self._template.open_ended} answer(s):"
+                " the model may not learn to stop"
+            )
+
+    def _chat_template(self) -> ChatTemplate:
+        if self._template is None:
+            if not self._tokenizer.chat_template:
+                self._tokenizer.chat_template = DEFAULT_TEMPLATE
+                self._defaulted = True
+            self._template = ChatTemplate(self._tokenizer)
+        return self._template
