@@ -1,5 +1,6 @@
 """A small but complete causal language model with random weights, for demos and tests: no download needed."""
 
+import argparse
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,3 +101,28 @@ def make_tiny_tokenizer(
 
 def _round_up(size: int) -> int:
     return -(-size // MULTIPLE) * MULTIPLE
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """`python -m tunegate.trainer.tiny FOLDER --corpus FILE`: one text per line."""
+    parser = argparse.ArgumentParser(prog="python -m tunegate.trainer.tiny", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--vocab", type=int, default=4096)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args(arguments)
+    with given.corpus.open(encoding="utf-8") as lines:
+        make_tiny_model(
+            given.folder,
+            corpus=(line.rstrip("\n") for line in lines),
+            hidden=given.hidden,
+            layers=given.layers,
+            vocab=given.vocab,
+            seed=given.seed,
+        )
+
+
+if __name__ == "__main__":
+    main()
