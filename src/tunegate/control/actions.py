@@ -71,7 +71,10 @@ class CleanUp(Wire, tag_field="kind", tag="clean_up"):
 
 
 class DestroySecrets(Wire, tag_field="kind", tag="destroy_secrets"):
-    """Nothing needs the job's credentials any more."""
+    """Nothing needs these sealed fields any more; nothing else to do before `until_ms`."""
+
+    fields: list[str]
+    until_ms: int
 
 
 Action = (

@@ -17,13 +17,10 @@ _PASSING = frozenset({JobState.STOPPING, JobState.RECOVERING})
 def new_deliveries(
     job: JobRecord, events: Sequence[NewEvent], settings: WebhookSettings, *, report: bool = False
 ) -> list[NewDelivery]:
-    """The outbox rows for events that are about to be written.
+    """The outbox rows for events that are about to be written; they get the numbers `job.last_sequence + 1` and so on.
 
-    Args:
-        job: As it will be after the change, but for `last_sequence`; `updated_ms` is the time of the change.
-        events: They get the numbers `job.last_sequence + 1` and so on.
-        settings: Of the operator.
-        report: A progress report is due: the last progress event of the change becomes one.
+    `job` is as it will be after the change, but for `last_sequence`; its `updated_ms` is the time of the change.
+    With `report` the last progress event among them becomes a progress report.
     """
     rows: list[NewDelivery] = []
     reported = _last_progress(events) if report else None

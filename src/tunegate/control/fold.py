@@ -36,7 +36,12 @@ class Folded:
         self.fields: dict[str, Any] = {}
         self.attempt_fields: dict[str, Any] = {}
         self.events: list[NewEvent] = []
+        self._before = attempt.folded_through
         self._progressed = False
+
+    def is_full(self, page: int) -> bool:
+        """Whether as many events were taken as one page holds: more may wait."""
+        return self.attempt.folded_through - self._before >= page
 
     def add(self, item: SequencedEvent) -> None:
         """Take the event that follows the last one."""

@@ -12,7 +12,7 @@ from tunegate.control.pacing import (
 )
 from tunegate.control.records import FINAL, AttemptRecord, JobState
 from tunegate.control.states import furthest
-from tunegate.control.stopping import after_the_end, clean_up, is_finishing, stopped, stopping
+from tunegate.control.stopping import after_the_end, clean_up, stopped, stopping
 from tunegate.sdk.errors import CATALOGUE
 from tunegate.sdk.launcher import FINISHED, RunState, RunStatus
 
@@ -35,7 +35,7 @@ def decide(now: Situation) -> Action:
     if now.job.state is JobState.STOPPING:
         return stopping(now, now.attempt)
     reason = now.stop_reason
-    if reason is not None and not is_finishing(now):
+    if reason is not None:
         return Stop(reason=reason)
     return _with_run(now, now.attempt)
 

@@ -12,6 +12,7 @@ from tunegate.control.judgement import succeeded
 from tunegate.control.observation import Situation
 from tunegate.control.pacing import after, is_settling, soon, until_over
 from tunegate.control.records import AttemptRecord, JobState, StopReason
+from tunegate.control.sealed import CALLBACKS, REQUEST
 from tunegate.sdk.errors import job_error
 
 TIDY_S = 600.0
@@ -44,11 +45,6 @@ def stopped(now: Situation, reason: StopReason) -> Finish:
     return Finish(state=JobState.CANCELLED, detail=detail)
 
 
-def is_finishing(now: Situation) -> bool:
-    """The result was complete before the stop was asked for: let the run leave by itself, but not for ever."""
-    return now.says_succeeded and now.within(now.job.stop_at_ms, now.settings.grace_s)
-
-
 def clean_up(now: Situation) -> Action:
     """Remove the closed attempt's object, once its engine confirms that nothing of it runs."""
     return until_over(now, submitted=False) or CleanUp()
@@ -64,6 +60,5 @@ def after_the_end(now: Situation) -> Action:
         keep_until_ms = (attempt.ended_ms or 0) + kept_ms
         if now.now_ms < keep_until_ms:
             return Wait(until_ms=keep_until_ms)
-    if now.seen.pending_deliveries:
-        return Wait(until_ms=after(now, TIDY_S))
-    return DestroySecrets()
+    fields = [REQUEST] if now.seen.pending_deliveries else [REQUEST, CALLBACKS]
+    return DestroySecrets(fields=fields, until_ms=after(now, TIDY_S))

@@ -1,0 +1,93 @@
+"""Gathering what `decide` needs to know of a job."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tunegate.contract.base import Wire
+from tunegate.control.engines import Engines
+from tunegate.control.fold import Folded, fold
+from tunegate.control.observation import Observation, Situation
+from tunegate.control.records import FINAL, AttemptRecord, JobRecord
+from tunegate.control.settings import ControlSettings
+from tunegate.control.sightings import Sightings
+from tunegate.control.store.protocol import JobStore
+from tunegate.sdk.launcher import EngineUnavailable, RunStatus
+
+PAGE = 500
+"""Trainer events folded at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A job as it was read (`base`, which guards the write), and all that is known of it now."""
+
+    base: JobRecord
+    folded: Folded | None
+    now: Situation
+
+
+class _Engine(Wire):
+    run: RunStatus | None = None
+    trouble: str | None = None
+
+
+class Observer:
+    """Reads the store and asks the engine."""
+
+    def __init__(
+        self, store: JobStore, engines: Engines, sightings: Sightings, settings: ControlSettings
+    ) -> None:
+        self._store = store
+        self._engines = engines
+        self._sightings = sightings
+        self._settings = settings
+
+    async def look(self, job: JobRecord) -> Look:
+        """One look at a leased job."""
+        attempt = await self._store.get_attempt(job.uid, job.attempt) if job.attempt else None
+        folded = await self._fold(job, attempt)
+        more = folded is not None and folded.is_full(PAGE)
+        engine = _Engine() if more else await self._ask(attempt)
+        now_ms = self._store.now_ms()
+        seen = Observation(run=engine.run, trouble=engine.trouble, more_events=more)
+        if attempt is not None and engine.run is not None:
+            sighting = self._sightings.of(attempt.run_name)
+            sighting.note(engine.run, now_ms)
+            seen = msgspec.structs.replace(
+                seen,
+                absent_since_ms=sighting.absent_since_ms,
+                ended_since_ms=sighting.ended_since_ms,
+                cancelled_ms=sighting.cancelled_ms,
+            )
+        if job.state in FINAL:
+            pending = await self._store.pending_deliveries(job.uid)
+            seen = msgspec.structs.replace(seen, pending_deliveries=pending)
+        return Look(
+            base=job,
+            folded=folded,
+            now=Situation(
+                job=folded.job if folded else job,
+                attempt=folded.attempt if folded else attempt,
+                seen=seen,
+                now_ms=now_ms,
+                settings=self._settings,
+            ),
+        )
+
+    async def _fold(self, job: JobRecord, attempt: AttemptRecord | None) -> Folded | None:
+        if attempt is None or attempt.ended_ms is not None or attempt.claimed_by is None:
+            return None
+        events = await self._store.read_trainer_events(
+            attempt.attempt_id, attempt.folded_through, PAGE
+        )
+        return fold(job, attempt, events) if events else None
+
+    async def _ask(self, attempt: AttemptRecord | None) -> _Engine:
+        if attempt is None or attempt.cleaned:
+            return _Engine()
+        try:
+            return _Engine(run=await self._engines.status(attempt.launcher, attempt.run_name))
+        except EngineUnavailable:
+            trouble = f"The engine of {attempt.launcher} does not answer; the job's state is kept."
+            return _Engine(trouble=trouble)

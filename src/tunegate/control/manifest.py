@@ -1,0 +1,76 @@
+"""Whether a result is complete: the manifest is the announced one, of the fence that won, and its files are there."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import PurePosixPath
+
+import msgspec
+
+from tunegate.contract.attempt import Manifest, ManifestFile, SucceededEvent
+from tunegate.control.observation import ManifestVerdict
+from tunegate.control.records import AttemptRecord, JobRecord
+from tunegate.sdk.storage import ObjectNotFound, ObjectStore, StorageError, StoreUnavailable
+
+VerifyManifest = Callable[[JobRecord, AttemptRecord, SucceededEvent], Awaitable[ManifestVerdict]]
+"""Raises StoreUnavailable when the object store does not answer: that says nothing about the result."""
+OpenJobStore = Callable[[JobRecord], Awaitable[ObjectStore]]
+"""The object store of the job's output, with the job's own credentials."""
+
+_PARALLEL = 8
+
+
+class ManifestVerifier:
+    """Reads the manifest and looks at every file that it lists. An instance is a `VerifyManifest`."""
+
+    def __init__(self, open_store: OpenJobStore) -> None:
+        self._open_store = open_store
+
+    async def __call__(
+        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent
+    ) -> ManifestVerdict:
+        if not claim.manifest_uri.startswith(job.output_uri):
+            return ManifestVerdict(problem="The manifest does not lie in the job's own folder.")
+        try:
+            async with await self._open_store(job) as store:
+                return ManifestVerdict(problem=await _problem(store, attempt, claim))
+        except StoreUnavailable:
+            raise
+        except ObjectNotFound:
+            return ManifestVerdict(problem="The manifest is not there.")
+        except StorageError as error:
+            return ManifestVerdict(problem=f"The result can't be read: {error}")
+
+
+async def _problem(store: ObjectStore, attempt: AttemptRecord, claim: SucceededEvent) -> str | None:
+    content = await store.read(claim.manifest_uri)
+    if hashlib.sha256(content).hexdigest() != claim.manifest_sha256:
+        return "The manifest is not the one that the trainer announced."
+    try:
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError:
+        return "The manifest can't be read."
+    if manifest.fence != attempt.fence:
+        return "The manifest was written by a run that had lost the claim."
+    folder = claim.manifest_uri.rpartition("/")[0]
+    slots = asyncio.Semaphore(_PARALLEL)
+
+    async def look(file: ManifestFile) -> str | None:
+        async with slots:
+            return await _file_problem(store, folder, file)
+
+    problems = await asyncio.gather(*(look(file) for file in manifest.files))
+    return next((problem for problem in problems if problem), None)
+
+
+async def _file_problem(store: ObjectStore, folder: str, file: ManifestFile) -> str | None:
+    path = PurePosixPath(file.path)
+    if path.is_absolute() or ".." in path.parts:
+        return "The manifest names a file outside the job's folder."
+    try:
+        found = await store.head(f"{folder}/{file.path}")
+    except ObjectNotFound:
+        return f"The file {file.path} is missing."
+    if found.size_bytes != file.size_bytes:
+        return f"The file {file.path} has {found.size_bytes} bytes instead of {file.size_bytes}."
+    return None

@@ -1,0 +1,58 @@
+"""Runs that an engine holds and no attempt accounts for: seen twice, then stopped and removed."""
+
+import logging
+
+from tunegate.control.engines import Engines, bounded
+from tunegate.control.launching import RUN_PREFIX
+from tunegate.control.settings import ControlSettings
+from tunegate.control.store.protocol import JobStore
+from tunegate.sdk.launcher import FINISHED, EngineUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Orphans:
+    """They come from a create that took effect after the attempt was given up. Their claim was refused: no work is lost."""
+
+    def __init__(self, store: JobStore, engines: Engines, settings: ControlSettings) -> None:
+        self._store = store
+        self._engines = engines
+        self._settings = settings
+        self._first_seen_ms: dict[tuple[str, str], int] = {}
+
+    async def sweep(self) -> None:
+        """One look at every engine."""
+        for launcher in self._engines.names():
+            try:
+                await self._sweep(launcher)
+            except EngineUnavailable:
+                logger.info("%s does not answer: no hunt for orphans there now", launcher)
+
+    async def _sweep(self, launcher: str) -> None:
+        # Listed first, looked up second: an intent is stored before its run can be in any list.
+        async with bounded():
+            listed = await self._engines.get(launcher).list_runs()
+        ours = [name for name in listed if name.startswith(RUN_PREFIX)]
+        known = await self._store.known_runs(launcher, ours)
+        orphans = {name for name in ours if name not in known}
+        self._forget_others(launcher, orphans)
+        now_ms = self._store.now_ms()
+        for name in sorted(orphans):
+            first_ms = self._first_seen_ms.setdefault((launcher, name), now_ms)
+            if now_ms - first_ms >= self._settings.lease_s * 1000:
+                await self._remove(launcher, name)
+
+    async def _remove(self, launcher: str, name: str) -> None:
+        engine = self._engines.get(launcher)
+        status = await self._engines.status(launcher, name)
+        async with bounded():
+            if status.state in FINISHED:
+                logger.warning("the orphaned run %s on %s is removed", name, launcher)
+                await engine.cleanup(name)
+            else:
+                logger.warning("the orphaned run %s on %s is stopped", name, launcher)
+                await engine.cancel(name, self._settings.grace_s)
+
+    def _forget_others(self, launcher: str, orphans: set[str]) -> None:
+        for key in [k for k in self._first_seen_ms if k[0] == launcher and k[1] not in orphans]:
+            del self._first_seen_ms[key]
