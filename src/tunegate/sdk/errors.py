@@ -88,6 +88,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _request("job_not_found", 404, "No such job", "Check the job_id; jobs of other tokens can't be seen."),
     _request("backend_not_found", 404, "No such backend", "See GET /backends for what is installed."),
     _request("method_not_allowed", 405, "The route does not take this method", "See /schema for the routes."),
+    _request("body_too_slow", 408, "The body did not come in time", "Send the whole body within server.body_deadline_s.", retryable=True),
     _request("job_conflict", 409, "The job_id is taken by a different request", "Choose a new job_id, or send exactly the same body to get that job."),
     _request("job_not_finished", 409, "The job is still active", "Cancel the job or wait for its end."),
     _request("job_not_retryable", 409, "The job can't be retried", "Only failed and cancelled jobs can go on."),

@@ -1,0 +1,41 @@
+"""The application: routes, the guard, one exception handler, and the door around them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+import msgspec
+from litestar import Litestar
+from litestar.datastructures import State
+
+from tunegate.contract.secret import Secret
+from tunegate.control.principal import Principal
+from tunegate.http.auth import Authenticator, hold_to_policy
+from tunegate.http.door import Door
+from tunegate.http.facade import Context
+from tunegate.http.openapi import build_document
+from tunegate.http.problems import answer_exception
+from tunegate.http.routes import CONTROLLERS
+
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    context: Context,
+    tokens: Sequence[tuple[Secret, Principal]],
+    lifespan: Lifespan | None = None,
+) -> Litestar:
+    """The ASGI application around a control plane. `lifespan` starts and stops what lives as long as it does."""
+    app = Litestar(
+        route_handlers=list(CONTROLLERS),
+        guards=[hold_to_policy],
+        exception_handlers={Exception: answer_exception},
+        lifespan=[lifespan] if lifespan else [],
+        state=State(),
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.state.context = context
+    app.state.authenticator = Authenticator(tokens, metrics_open=context.settings.metrics_open)
+    app.state.openapi = msgspec.json.encode(build_document(app, context.settings))
+    app.asgi_handler = Door(app.asgi_handler, context.settings, context.streams, context.meters)
+    return app

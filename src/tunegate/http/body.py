@@ -1,0 +1,34 @@
+"""Reading a body: with a limit while it comes in and a deadline, whatever its headers promise."""
+
+import asyncio
+from typing import Any, cast
+
+from litestar import Request
+from litestar.types import HTTPDisconnectEvent, HTTPRequestEvent
+
+from tunegate.sdk.errors import TunegateError
+
+
+async def read_body(request: Request[Any, Any, Any], limit_bytes: int, deadline_s: float) -> bytes:
+    """All of the body. Raises `body_too_large`, `body_too_slow`, and `malformed_json` when it ends early."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length[:20]) > limit_bytes:
+        raise TunegateError("body_too_large")
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await _receive_all(request, limit_bytes)
+    except TimeoutError:
+        raise TunegateError("body_too_slow") from None
+
+
+async def _receive_all(request: Request[Any, Any, Any], limit_bytes: int) -> bytes:
+    body = bytearray()
+    while True:
+        message = cast("HTTPRequestEvent | HTTPDisconnectEvent", await request.receive())
+        if message["type"] == "http.disconnect":
+            raise TunegateError("malformed_json", "The body ended early.")
+        body += message["body"]
+        if len(body) > limit_bytes:
+            raise TunegateError("body_too_large")
+        if not message["more_body"]:
+            return bytes(body)

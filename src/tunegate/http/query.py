@@ -1,0 +1,100 @@
+"""Query strings as typed values: one that is misspelt is refused, as `dryrun=true` would start a real job."""
+
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request
+from msgspec import Meta, inspect, structs
+
+from tunegate.contract.base import Strict
+from tunegate.contract.decode import collect
+from tunegate.contract.guard import child
+from tunegate.contract.problems import Problem
+from tunegate.contract.request import JobId, MetadataKey, MetadataValue, Name, Status
+from tunegate.contract.text import from_text
+from tunegate.sdk.errors import TunegateError
+
+QueryT = TypeVar("QueryT", bound=msgspec.Struct)
+_MOST_PARAMETERS = 64
+
+
+class NoQuery(Strict):
+    """No parameters."""
+
+
+class SubmitQuery(Strict):
+    """`POST /train`."""
+
+    dry_run: Annotated[
+        bool, Meta(description="Check and render the job; store and launch nothing.")
+    ] = False
+
+
+class ListQuery(Strict):
+    """`GET /train`."""
+
+    status: Annotated[Status | None, Meta(description="Only jobs in this status.")] = None
+    backend: Annotated[Name | None, Meta(description="Only jobs of this backend.")] = None
+    metadata: Annotated[
+        dict[MetadataKey, MetadataValue],
+        Meta(description="Only jobs with these pairs, written metadata[key]=value."),
+    ] = {}
+    after: Annotated[JobId | None, Meta(description="The last job_id of the page before.")] = None
+    limit: Annotated[int, Meta(ge=1, le=200, description="Jobs per page.")] = 50
+
+
+class EventsQuery(Strict):
+    """`GET /train/{job_id}/events`."""
+
+    after: Annotated[int, Meta(ge=0, description="Only events with a higher number.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Events per JSON page.")] = 100
+    types: Annotated[
+        list[Name] | None, Meta(description="Only these types, separated by commas (JSON pages).")
+    ] = None
+
+
+class LogsQuery(Strict):
+    """`GET /train/{job_id}/logs`."""
+
+    follow: Annotated[bool, Meta(description="Go on until the job ends.")] = False
+    offset: Annotated[int, Meta(ge=0, description="Start at this byte.")] = 0
+
+
+def read_query(request: Request[Any, Any, Any], target: type[QueryT]) -> QueryT:
+    """The request's query as `target`. Raises `invalid_parameter` with every problem."""
+    values, problems = _values(request, target)
+    query, more = collect(target, values, "query")
+    problems += more
+    if query is None or problems:
+        raise TunegateError("invalid_parameter", problems=tuple(problems))
+    return query
+
+
+def _values(
+    request: Request[Any, Any, Any], target: type[msgspec.Struct]
+) -> tuple[dict[str, Any], list[Problem]]:
+    try:
+        pairs = parse_qsl(
+            request.scope["query_string"].decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise TunegateError("invalid_parameter", "The query string can't be read.") from None
+    fields = {field.name: inspect.type_info(field.type) for field in structs.fields(target)}
+    values: dict[str, Any] = {}
+    metadata: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, text in pairs:
+        if name.startswith("metadata[") and name.endswith("]"):
+            metadata[name[len("metadata[") : -1]] = text
+        elif name in values:
+            message = "the parameter stands more than once"
+            problems.append(
+                Problem(path=child("query", name), message=message, code="duplicate_key")
+            )
+        else:
+            values[name] = from_text(fields[name], text) if name in fields else text
+    return values | ({"metadata": metadata} if metadata else {}), problems

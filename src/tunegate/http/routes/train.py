@@ -1,0 +1,140 @@
+"""Jobs: submit, look, cancel, retry, forget."""
+
+from litestar import Controller, Response, delete, get, post
+
+from tunegate.contract.decode import decode_request
+from tunegate.contract.job import DryRun, Job, JobPage
+from tunegate.contract.request import TrainRequest
+from tunegate.control.store.protocol import JobFilter
+from tunegate.http.answers import json_answer
+from tunegate.http.facade import AnyRequest, body_of, context_of, jobs_of, principal_of
+from tunegate.http.operation import Access, Answer, Operation
+from tunegate.http.query import ListQuery, SubmitQuery, read_query
+from tunegate.sdk.errors import TunegateError
+
+_SUBMIT = Operation(
+    summary="Submit a training job",
+    description="The same job_id with the same body again answers 200 with the same job and launches nothing twice.",
+    access=Access.WRITE,
+    answers={
+        201: Answer("The job was stored and will run.", Job),
+        200: Answer("The job was there already, or this is the dry run that was asked for.", (Job, DryRun)),
+    },
+    query=SubmitQuery,
+    body=TrainRequest,
+    errors=("job_conflict", "invalid_job", "rate_limited"),
+)  # fmt: skip
+
+
+class TrainController(Controller):
+    """`/train`."""
+
+    path = "/train"
+    tags = ("jobs",)
+
+    @post(opt=_SUBMIT.opt())
+    async def submit(self, request: AnyRequest) -> Response[bytes]:
+        return await _submit(request, None)
+
+    @get(
+        opt=Operation(
+            summary="List jobs, newest first",
+            access=Access.READ,
+            answers={200: Answer("A page of jobs.", JobPage)},
+            query=ListQuery,
+        ).opt()
+    )
+    async def list_jobs(self, request: AnyRequest) -> Response[bytes]:
+        query = read_query(request, ListQuery)
+        wanted = JobFilter(status=query.status, backend=query.backend, metadata=query.metadata)
+        page = await jobs_of(request).list(principal_of(request), wanted, query.after, query.limit)
+        return json_answer(page)
+
+    @get(
+        "/{job_id:str}",
+        opt=Operation(
+            summary="Look at a job",
+            access=Access.READ,
+            answers={200: Answer("The job.", Job)},
+        ).opt(),
+    )
+    async def get_job(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+        return json_answer(await jobs_of(request).get(principal_of(request), job_id))
+
+    @post(
+        "/{job_id:str}/cancel",
+        status_code=200,
+        opt=Operation(
+            summary="Cancel a job",
+            description="Idempotent; a finished job is returned as it is, with a `detail` that says so.",
+            access=Access.WRITE,
+            answers={200: Answer("The job.", Job)},
+        ).opt(),
+    )
+    async def cancel(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+        return json_answer(await jobs_of(request).cancel(principal_of(request), job_id))
+
+    @post(
+        "/{job_id:str}/retry",
+        status_code=200,
+        opt=Operation(
+            summary="Let a failed or cancelled job go on from its last checkpoint",
+            description="Send the job's request again as the body when its credentials were destroyed.",
+            access=Access.WRITE,
+            answers={200: Answer("The job, queued again.", Job)},
+            body=TrainRequest,
+            body_optional=True,
+            errors=("job_conflict", "job_not_retryable", "secrets_gone", "invalid_job"),
+        ).opt(),
+    )
+    async def retry(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+        body = await body_of(request)
+        again = decode_request(body) if body else None
+        return json_answer(await jobs_of(request).retry(principal_of(request), job_id, again))
+
+    @delete(
+        "/{job_id:str}",
+        opt=Operation(
+            summary="Forget a finished job",
+            description="Removes its records; its artifacts stay where they are.",
+            access=Access.WRITE,
+            answers={204: Answer("Forgotten.")},
+            errors=("job_not_finished",),
+        ).opt(),
+    )
+    async def forget(self, request: AnyRequest, job_id: str) -> None:
+        await jobs_of(request).forget(principal_of(request), job_id)
+
+
+class PinnedTrainController(Controller):
+    """`/{backend}/train`."""
+
+    path = "/{backend:str}/train"
+    tags = ("jobs",)
+
+    @post(opt=_SUBMIT.opt())
+    async def submit_to(self, request: AnyRequest, backend: str) -> Response[bytes]:
+        installed = jobs_of(request).backends().data
+        if all(entry.name != backend for entry in installed):
+            raise TunegateError("backend_not_found")
+        return await _submit(request, backend)
+
+
+async def _submit(request: AnyRequest, backend: str | None) -> Response[bytes]:
+    context, principal = context_of(request), principal_of(request)
+    query = read_query(request, SubmitQuery)
+    outcome = "refused"
+    try:
+        body = await body_of(request)
+        wanted = decode_request(body)
+        if query.dry_run:
+            return json_answer(await context.jobs.dry_run(principal, wanted, backend))
+        job, created = await context.jobs.submit(
+            principal, wanted, pinned_backend=backend, raw=body
+        )
+        outcome = "created" if created else "repeated"
+    finally:
+        if not query.dry_run:
+            context.meters.submissions.labels(outcome).inc()
+    location = {"location": f"/train/{job.job_id}"}
+    return json_answer(job, 201 if created else 200, location)
