@@ -71,15 +71,14 @@ def place_of(uri: str) -> Place:
     if not scheme_of(uri):
         return "file", "", _segments(uri)
     scheme = scheme_of(uri)
+    authority, _, path = uri.partition("://")[2].partition("/")
     if scheme == "s3":
-        bucket, _, key = uri[len("s3://") :].partition("/")
-        return scheme, bucket, _segments(key)
+        return scheme, authority, _segments(path)
+    if scheme == "file":
+        return scheme, "" if authority == "localhost" else authority, _segments(path)
     parts = urlsplit(uri)
     host = (parts.hostname or "").rstrip(".")
-    if scheme == "file":
-        return scheme, "" if host == "localhost" else host, _segments(unquote(parts.path))
-    port = parts.port or _PORTS.get(scheme)
-    return scheme, f"{host}:{port}", _segments(parts.path)
+    return scheme, f"{host}:{parts.port or _PORTS.get(scheme)}", _segments(parts.path)
 
 
 def lies_below(place: Place, prefix: Place) -> bool:

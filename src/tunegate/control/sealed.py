@@ -52,9 +52,9 @@ def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:
     if webhook is None and stream is None:
         return None
     return SealedCallbacks(
-        webhook_url=webhook and Secret(webhook),
+        webhook_url=Secret(webhook) if webhook else None,
         auth_header=callbacks.auth_header if callbacks is not None and webhook else None,
-        status_stream_url=stream and Secret(stream),
+        status_stream_url=Secret(stream) if stream else None,
     )
 
 
@@ -65,7 +65,8 @@ def seal_request(sealer: Sealer, tenant: str, uid: str, request: TrainRequest) -
     if callbacks is not None:
         plain[CALLBACKS] = msgspec.json.encode(callbacks, enc_hook=reveal_hook)
     return {
-        field: sealer.seal(SealContext(tenant, uid, field), value) for field, value in plain.items()
+        field: sealer.seal(SealContext(tenant=tenant, uid=uid, field=field), value)
+        for field, value in plain.items()
     }
 
 
@@ -74,7 +75,7 @@ async def open_request(store: SealedFields, sealer: Sealer, job: JobRecord) -> T
     sealed = await store.get_sealed(job.uid, REQUEST)
     if sealed is None:
         return None
-    return decode(TrainRequest, sealer.open(SealContext(job.tenant, job.uid, REQUEST), sealed))
+    return decode(TrainRequest, sealer.open(_place(job, REQUEST), sealed))
 
 
 async def open_callbacks(
@@ -84,10 +85,14 @@ async def open_callbacks(
     sealed = await store.get_sealed(job.uid, CALLBACKS)
     if sealed is None:
         return None
-    opened = sealer.open(SealContext(job.tenant, job.uid, CALLBACKS), sealed)
+    opened = sealer.open(_place(job, CALLBACKS), sealed)
     return msgspec.json.decode(opened, type=SealedCallbacks, dec_hook=decode_hook)
 
 
 def redacted(job: JobRecord) -> TrainRequest:
     """The request as it may be shown; where a secret stood there is `***`."""
     return decode(TrainRequest, job.request)
+
+
+def _place(job: JobRecord, field: str) -> SealContext:
+    return SealContext(tenant=job.tenant, uid=job.uid, field=field)

@@ -1,0 +1,43 @@
+"""All that the control plane's front works with; the composition root fills it in."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tunegate.contract.request import Auth
+from tunegate.contract.training import StoragePolicy
+from tunegate.control.addresses import CheckUrl
+from tunegate.control.registry import BackendRegistry, LauncherRegistry
+from tunegate.control.sealer import Sealer
+from tunegate.control.settings import ControlSettings, TrainerSettings, WebhookSettings
+from tunegate.control.store.protocol import JobStore
+from tunegate.sdk.clock import Clock
+from tunegate.sdk.storage import ObjectStore
+
+OpenStore = Callable[[str, StoragePolicy, Auth | None], ObjectStore]
+"""(uri, policy, credentials) to the store of that scheme. Raises StorageError where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlContext:
+    """What is injected. `new_uid` gives a new name for a job: at most 20 of [a-z0-9], never the same twice."""
+
+    store: JobStore
+    sealer: Sealer
+    backends: BackendRegistry
+    launchers: LauncherRegistry
+    control: ControlSettings
+    trainer: TrainerSettings
+    webhooks: WebhookSettings
+    storage: StoragePolicy
+    state_dir: Path
+    clock: Clock
+    open_store: OpenStore
+    check_url: CheckUrl
+    new_uid: Callable[[], str]
+    public_url: str | None = None
+    trouble: Callable[[], str | None] = field(default=lambda: None)
+    """One sentence when a background loop has died."""
+    gpu_count_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from counting a token's GPUs until its new job is stored."""

@@ -1,0 +1,77 @@
+"""`POST /train?dry_run=true`: the whole way of a job up to the point where something would be stored or launched."""
+
+from typing import Any
+
+import msgspec
+
+from tunegate.contract.container import ContainerSpec
+from tunegate.contract.job import DryRun
+from tunegate.contract.request import TrainRequest
+from tunegate.contract.secret import REDACTED, Secret, redact_hook
+from tunegate.contract.training import TrainingSpec, TuningPlan
+from tunegate.control.context import ControlContext
+from tunegate.control.estimate import as_object, estimate
+from tunegate.control.preview import BYTES_PER_TOKEN, model_shape, sample_data, training_size
+from tunegate.control.principal import Principal
+from tunegate.control.submission import Admitted, examine, pin
+from tunegate.sdk.launcher import Run
+
+RUN_NAME = "tunegate-dry-run"
+
+
+async def dry_run(
+    context: ControlContext, principal: Principal, request: TrainRequest, pinned: str | None
+) -> DryRun:
+    """Raises invalid_job with every problem found. Data that can't be read is told in `data`."""
+    request = pin(request, pinned)
+    admitted = await examine(context, principal, request)
+    spec = _training_spec(admitted.container)
+    tuning = spec.tuning if spec is not None else TuningPlan()
+    samples = await sample_data(context, request, tuning.max_sequence_length)
+    size = training_size(samples)
+    predicted: dict[str, Any] | None = None
+    if spec is not None:
+        shape = await model_shape(context, request)
+        predicted = as_object(estimate(spec, admitted.container.resources, size, shape))
+    return DryRun(
+        backend=admitted.backend.name,
+        launcher=admitted.launcher.name,
+        ignored=admitted.admission.ignored,
+        notes=admitted.admission.notes,
+        data={
+            "sources": msgspec.to_builtins(samples),
+            "estimated_rows": size.rows if size else None,
+            "estimated_tokens": size.tokens if size else None,
+            "bytes_per_token": BYTES_PER_TOKEN,
+        },
+        predicted=predicted,
+        container=msgspec.to_builtins(admitted.container),
+        launcher_request=_launcher_request(context, admitted),
+    )
+
+
+def _launcher_request(context: ControlContext, admitted: Admitted) -> dict[str, Any]:
+    run = Run(
+        name=RUN_NAME,
+        job_id=admitted.request.job_id,
+        attempt=1,
+        attempt_id=RUN_NAME,
+        container=admitted.container,
+        gateway_url=context.public_url or "",
+        claim_token=Secret(REDACTED),
+        options=admitted.admission.launcher_options,
+        remaining_s=admitted.container.resources.max_duration_s,
+        grace_s=context.control.grace_s,
+    )
+    return msgspec.to_builtins(admitted.launcher.render(run), enc_hook=redact_hook)
+
+
+def _training_spec(container: ContainerSpec) -> TrainingSpec | None:
+    """The job.json of backends that run the shared trainer; others give no numbers to reckon with."""
+    for file in container.files:
+        if file.path == "job.json":
+            try:
+                return msgspec.json.decode(file.content, type=TrainingSpec)
+            except msgspec.DecodeError:
+                return None
+    return None
