@@ -9,12 +9,9 @@ from tunegate.contract.job import FileList, StoredFile
 from tunegate.contract.request import Auth
 from tunegate.control.context import ControlContext
 from tunegate.control.reading import every_event
-from tunegate.control.records import JobRecord, JobState
+from tunegate.control.records import RESULT_FILES, JobRecord, JobState
 from tunegate.control.sealed import open_request
 from tunegate.sdk.storage import StorageError
-
-FILES = "files"
-"""Key of the manifest's file list in the data of the event that says `succeeded`."""
 
 
 async def artifacts(context: ControlContext, job: JobRecord) -> FileList:
@@ -43,7 +40,7 @@ async def _listed_at_success(context: ControlContext, job: JobRecord) -> list[Ma
     listed: list[ManifestFile] = []
     async for event in every_event(context, job, "job.status"):
         if event.status == "succeeded":
-            listed = msgspec.convert(event.data.get(FILES, []), list[ManifestFile])
+            listed = msgspec.convert(event.data.get(RESULT_FILES, []), list[ManifestFile])
     return listed
 
 

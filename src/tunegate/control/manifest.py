@@ -33,7 +33,7 @@ class ManifestVerifier:
             return ManifestVerdict(problem="The manifest does not lie in the job's own folder.")
         try:
             async with await self._open_store(job) as store:
-                return ManifestVerdict(problem=await _problem(store, attempt, claim))
+                return await _verdict(store, attempt, claim)
         except StoreUnavailable:
             raise
         except ObjectNotFound:
@@ -42,16 +42,18 @@ class ManifestVerifier:
             return ManifestVerdict(problem=f"The result can't be read: {error}")
 
 
-async def _problem(store: ObjectStore, attempt: AttemptRecord, claim: SucceededEvent) -> str | None:
+async def _verdict(
+    store: ObjectStore, attempt: AttemptRecord, claim: SucceededEvent
+) -> ManifestVerdict:
     content = await store.read(claim.manifest_uri)
     if hashlib.sha256(content).hexdigest() != claim.manifest_sha256:
-        return "The manifest is not the one that the trainer announced."
+        return ManifestVerdict(problem="The manifest is not the one that the trainer announced.")
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError:
-        return "The manifest can't be read."
+        return ManifestVerdict(problem="The manifest can't be read.")
     if manifest.fence != attempt.fence:
-        return "The manifest was written by a run that had lost the claim."
+        return ManifestVerdict(problem="The manifest was written by a run that had lost the claim.")
     folder = claim.manifest_uri.rpartition("/")[0]
     slots = asyncio.Semaphore(_PARALLEL)
 
@@ -60,7 +62,8 @@ async def _problem(store: ObjectStore, attempt: AttemptRecord, claim: SucceededE
             return await _file_problem(store, folder, file)
 
     problems = await asyncio.gather(*(look(file) for file in manifest.files))
-    return next((problem for problem in problems if problem), None)
+    problem = next((problem for problem in problems if problem), None)
+    return ManifestVerdict(problem=problem, files=[] if problem else manifest.files)
 
 
 async def _file_problem(store: ObjectStore, folder: str, file: ManifestFile) -> str | None:

@@ -1,6 +1,6 @@
 """What the reconciler knows of a job at one moment: the whole input of `lifecycle.decide`."""
 
-from tunegate.contract.attempt import SucceededEvent, TrainerEvent
+from tunegate.contract.attempt import ManifestFile, SucceededEvent, TrainerEvent
 from tunegate.contract.base import Wire
 from tunegate.control.records import AttemptRecord, JobRecord, StopReason
 from tunegate.control.settings import ControlSettings
@@ -8,9 +8,10 @@ from tunegate.sdk.launcher import RunStatus
 
 
 class ManifestVerdict(Wire):
-    """Whether the result is complete; `problem` is one sentence for people when it is not."""
+    """Whether the result is complete, and its files; `problem` is one sentence for people when it is not."""
 
     problem: str | None = None
+    files: list[ManifestFile] = []
 
     @property
     def valid(self) -> bool:

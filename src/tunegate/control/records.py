@@ -42,6 +42,8 @@ PUBLIC: dict[JobState, Status] = {
 }
 FINAL: frozenset[JobState] = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 StopReason = Literal["cancel", "deadline"]
+RESULT_FILES = "files"
+"""In the data of the event that says `succeeded`: the manifest's files, readable when the credentials are long gone."""
 
 
 class JobRecord(Wire):

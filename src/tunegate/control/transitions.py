@@ -21,7 +21,14 @@ from tunegate.control.deliveries import new_deliveries
 from tunegate.control.fold import Folded
 from tunegate.control.narration import progress_line
 from tunegate.control.observation import Situation
-from tunegate.control.records import PUBLIC, AttemptRecord, JobRecord, JobState, NewEvent
+from tunegate.control.records import (
+    PUBLIC,
+    RESULT_FILES,
+    AttemptRecord,
+    JobRecord,
+    JobState,
+    NewEvent,
+)
 from tunegate.control.sealed import REQUEST
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.states import check
@@ -169,9 +176,18 @@ def _finish(action: Finish, now: Situation) -> _Effect:
     return _Effect(
         fields=fields,
         attempt_fields=_closing(now) if open_attempt else {},
-        data=msgspec.to_builtins(action.error) if action.error else {},
+        data=_end_data(action, now),
         destroys=[] if keep else [REQUEST],
     )
+
+
+def _end_data(action: Finish, now: Situation) -> dict[str, Any]:
+    """What the last line of the log holds: the error, or the files of the result."""
+    if action.error is not None:
+        return msgspec.to_builtins(action.error)
+    if action.state is JobState.SUCCEEDED and now.seen.manifest is not None:
+        return {RESULT_FILES: msgspec.to_builtins(now.seen.manifest.files)}
+    return {}
 
 
 def _closing(now: Situation) -> dict[str, Any]:
