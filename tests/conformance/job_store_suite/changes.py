@@ -15,7 +15,8 @@ async def queued(store: JobStore, job_id: str = "job-1", **fields: Any) -> JobRe
 
 
 def change(job: JobRecord, **parts: Any) -> Change:
-    return Change(**{"uid": job.uid, "version": job.version, **parts})
+    """A change guarded by the version of `job`."""
+    return Change(uid=job.uid, version=job.version, **parts)
 
 
 class ChangePromises:

@@ -42,9 +42,7 @@ class Readers:
         threads, self._threads = self._threads, None
         await asyncio.to_thread(threads.shutdown)
         for _ in range(READERS):
-            db = self._idle.get()
-            if db is not None:
-                db.close()
+            _close(self._idle.get())
 
     def _read(self, query: Callable[[apsw.Connection], T]) -> T:
         db = self._idle.get()
@@ -52,10 +50,14 @@ class Readers:
             db = db or self._connect()
             return query(db)
         except TROUBLE as error:
-            if db is not None:
-                with contextlib.suppress(apsw.Error):
-                    db.close()
-                db = None
+            _close(db)
+            db = None
             raise unavailable() from error
         finally:
             self._idle.put(db)
+
+
+def _close(db: apsw.Connection | None) -> None:
+    if db is not None:
+        with contextlib.suppress(apsw.Error):  # a failed clean-up loses nothing that was committed
+            db.close()

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.job import JobEvent
 from tunegate.control.records import AttemptRecord, Channel, Delivery, JobRecord
+from tunegate.control.store.errors import unavailable
 from tunegate.control.store.protocol import Change, Claim, Counts, Created, JobFilter, Submission
 from tunegate.control.store.sqlite import (
     attempts,
@@ -19,7 +21,12 @@ from tunegate.control.store.sqlite import (
     sealed,
     work,
 )
-from tunegate.control.store.sqlite.connection import create_private, open_reader, open_writer
+from tunegate.control.store.sqlite.connection import (
+    TROUBLE,
+    create_private,
+    open_reader,
+    open_writer,
+)
 from tunegate.control.store.sqlite.migrations import migrate
 from tunegate.control.store.sqlite.readers import Readers
 from tunegate.control.store.sqlite.safety import FileLock, check_file_system, check_sqlite_version
@@ -42,15 +49,17 @@ class SqliteStore:
         self._listeners: list[Listener] = []
 
     async def open(self) -> None:
-        """Raises StoreUnsafe where acknowledged work could be lost."""
+        """Raises StoreUnsafe where acknowledged work could be lost, `unavailable` when the disk gives trouble."""
         check_sqlite_version()
         create_private(self._path)
         check_file_system(self._path.parent)
         self._lock.acquire()
         try:
-            db = open_writer(self._path)
-            migrate(db, self.now_ms())
-            db.close()
+            with closing(open_writer(self._path)) as db:
+                migrate(db, self.now_ms())
+        except TROUBLE as error:
+            self._lock.release()
+            raise unavailable() from error
         except BaseException:
             self._lock.release()
             raise
