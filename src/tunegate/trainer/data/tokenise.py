@@ -1,16 +1,16 @@
 """Examples → token ids and loss masks, many at once."""
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from operator import itemgetter
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunegate.sdk.errors import TunegateError
+from tunegate.trainer.data.masks import ByteLengths, Mask, mask_by_offsets
 from tunegate.trainer.data.render import Example
-from tunegate.trainer.data.template import Span
+from tunegate.trainer.data.tokens import cumulative
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,7 +20,7 @@ class Tokens(NamedTuple):
     """One example: ids, and True where a token counts for the loss."""
 
     ids: NDArray[np.int32]
-    mask: NDArray[np.bool_]
+    mask: Mask
 
 
 class Tokeniser:
@@ -37,6 +37,7 @@ class Tokeniser:
             core.no_truncation()
             core.no_padding()
         self._core = core
+        self._lengths = ByteLengths(core)
         self._begin = _begin_tokens(core)
         eos = tokenizer.eos_token_id
         self._end: list[int] = [eos] if isinstance(eos, int) else []
@@ -44,43 +45,29 @@ class Tokeniser:
     def encode(self, examples: Sequence[Example]) -> list[Tokens]:
         """The tokens of each example. A token that lies partly inside a span counts; the first token never does."""
         texts = [example.text for example in examples]
-        encodings = self._core.encode_batch(texts, add_special_tokens=False)
-        return [
-            self._tokens(example, encoding)
-            for example, encoding in zip(examples, encodings, strict=True)
-        ]
+        spans = [example.spans for example in examples]
+        lists = [item.ids for item in self._core.encode_batch_fast(texts, add_special_tokens=False)]
+        offsets = cumulative([len(ids) for ids in lists])
+        ids = np.fromiter(chain.from_iterable(lists), np.int32, int(offsets[-1]))
+        mask, wrong = self._lengths.masks(texts, spans, ids, offsets)
+        encodings = self._core.encode_batch(
+            [texts[place] for place in wrong], add_special_tokens=False
+        )
+        for place, encoding in zip(wrong, encodings, strict=True):
+            own = slice(offsets[place], offsets[place + 1])
+            mask[own] = mask_by_offsets(encoding.offsets, spans[place] or [])
+        cuts = offsets[1:-1]
+        parts = zip(examples, np.split(ids, cuts), np.split(mask, cuts), strict=True)
+        return [self._finish(*part) for part in parts] if examples else []
 
-    def _tokens(self, example: Example, encoding: Any) -> Tokens:
-        ids: list[int] = encoding.ids
-        if example.spans is None:
-            mask = np.ones(len(ids), np.bool_)
-        else:
-            mask = span_mask(encoding.offsets, example.spans)
+    def _finish(self, example: Example, ids: NDArray[np.int32], mask: Mask) -> Tokens:
         if example.bare:
-            begin = [] if ids[: len(self._begin)] == self._begin else self._begin
-            end = [] if ids[-1:] == self._end else self._end
-            ids = [*begin, *ids, *end]
-            mask = np.concatenate(
-                (np.zeros(len(begin), np.bool_), mask, np.ones(len(end), np.bool_))
-            )
+            begin = [] if ids[: len(self._begin)].tolist() == self._begin else self._begin
+            end = [] if ids[-1:].tolist() == self._end else self._end
+            ids = np.concatenate((begin, ids, end)).astype(np.int32)
+            mask = np.concatenate((np.zeros(len(begin)), mask, np.ones(len(end)))).astype(np.bool_)
         mask[:1] = False
-        return Tokens(np.array(ids, np.int32), mask)
-
-
-def span_mask(offsets: Sequence[tuple[int, int]], spans: Sequence[Span]) -> NDArray[np.bool_]:
-    """True for tokens that share a character with a span; `offsets` are the tokens' characters [start, end), in order."""
-    mask = np.zeros(len(offsets), np.bool_)
-    for start, end in spans:
-        first = bisect_right(offsets, start, key=itemgetter(1))
-        last = bisect_left(offsets, end, key=_first_character)
-        mask[first:last] = True
-    return mask
-
-
-def _first_character(offset: tuple[int, int]) -> int:
-    """Byte-level tokenizers may trim spaces off the offsets: a token of one space then has no width."""
-    start, end = offset
-    return start if start < end else start - 1
+        return Tokens(ids, mask)
 
 
 def _begin_tokens(core: Any) -> list[int]:

@@ -50,7 +50,7 @@ class TokenStore:
     def take(self, examples: NDArray[np.int64]) -> Self:
         """A store of these examples, in this order."""
         lengths = self.lengths[examples]
-        offsets = _cumulative(lengths)
+        offsets = cumulative(lengths)
         tokens = np.repeat(self.offsets[examples] - offsets[:-1], lengths) + np.arange(offsets[-1])
         return type(self)(
             ids=self.ids[tokens],
@@ -96,7 +96,7 @@ class StoreBuilder:
         return TokenStore(
             ids=np.concatenate([np.zeros(0, np.int32), *self._ids]),
             mask=np.concatenate([np.zeros(0, np.bool_), *self._masks]),
-            offsets=_cumulative([len(ids) for ids in self._ids]),
+            offsets=cumulative([len(ids) for ids in self._ids]),
             file=origins[:, 0].astype(np.int32),
             line=origins[:, 1],
             source=origins[:, 2].astype(np.int32),
@@ -105,5 +105,6 @@ class StoreBuilder:
         )
 
 
-def _cumulative(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def cumulative(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """The borders of things of these lengths laid end to end: one more than there are things, from 0."""
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
