@@ -11,7 +11,7 @@ _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "
 def from_text(expected: inspect.Type, text: str) -> Any:
     """The plain value that `text` writes; the text itself where it writes none, which the type's check then refuses.
 
-    Lists and objects are JSON; a list of strings may also be written with commas.
+    Lists and objects are JSON; a list may also be written with commas.
     """
     match expected:
         case inspect.Metadata():
@@ -24,8 +24,11 @@ def from_text(expected: inspect.Type, text: str) -> Any:
             return _number(int, text)
         case inspect.FloatType():
             return _number(float, text)
-        case inspect.ListType() | inspect.VarTupleType() | inspect.DictType():
-            return _structured(text)
+        case inspect.AnyType() | inspect.DictType():
+            return _json_or(text, text)
+        case inspect.ListType() | inspect.VarTupleType():
+            parts = [part.strip() for part in text.split(",") if part.strip()]
+            return _json_or(text, [from_text(expected.item_type, part) for part in parts])
         case _:
             return text
 
@@ -42,9 +45,11 @@ def _number(read: type[int] | type[float], text: str) -> Any:
         return text
 
 
-def _structured(text: str) -> Any:
+def _json_or(text: str, other: Any) -> Any:
+    """JSON where a list is meant must begin like one: `80` in a list of numbers is its only entry."""
+    if isinstance(other, list) and not text.lstrip().startswith("["):
+        return other
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return value if isinstance(value, list | dict) else [text]
+        return other

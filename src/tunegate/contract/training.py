@@ -94,9 +94,13 @@ class StoragePolicy(Strict):
     """What the operator allows the object stores to do; never a credential."""
 
     s3_endpoint_url: str | None = None
+    """Address of an S3 service that is not Amazon's; None = Amazon's own of the region."""
     s3_region: str = "us-east-1"
+    """The region where the job's credentials name none."""
     s3_path_style: bool = False
+    """Put the bucket into the path, not the host name: most self-hosted services want that."""
     sts_endpoint_url: str | None = None
+    """Where roles are assumed; None = Amazon's own of the region."""
     allow_ambient_credentials: bool = False
     """Let the AWS SDK look for credentials of this machine when the job brings none."""
     file_roots: list[str] = []

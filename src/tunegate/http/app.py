@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 from litestar import Litestar
-from litestar.datastructures import State
 
 from tunegate.contract.secret import Secret
 from tunegate.control.principal import Principal
@@ -19,21 +18,25 @@ from tunegate.http.routes import CONTROLLERS
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
+def create_routes(lifespan: Lifespan | None = None) -> Litestar:
+    """The routes alone: enough to describe them."""
+    return Litestar(
+        route_handlers=list(CONTROLLERS),
+        guards=[hold_to_policy],
+        exception_handlers={Exception: answer_exception},
+        lifespan=[lifespan] if lifespan else [],
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
 def create_app(
     context: Context,
     tokens: Sequence[tuple[Secret, Principal]],
     lifespan: Lifespan | None = None,
 ) -> Litestar:
     """The ASGI application around a control plane. `lifespan` starts and stops what lives as long as it does."""
-    app = Litestar(
-        route_handlers=list(CONTROLLERS),
-        guards=[hold_to_policy],
-        exception_handlers={Exception: answer_exception},
-        lifespan=[lifespan] if lifespan else [],
-        state=State(),
-        openapi_config=None,
-        logging_config=None,
-    )
+    app = create_routes(lifespan)
     app.state.context = context
     app.state.authenticator = Authenticator(tokens, metrics_open=context.settings.metrics_open)
     app.state.openapi = msgspec.json.encode(build_document(app, context.settings))

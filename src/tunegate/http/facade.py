@@ -33,7 +33,7 @@ class Jobs(Protocol):
     """The service of the control plane. Everything raises TunegateError."""
 
     async def submit(
-        self, principal: Principal, request: TrainRequest, *, pinned_backend: str | None, raw: bytes
+        self, principal: Principal, request: TrainRequest, *, pinned_backend: str | None = None
     ) -> tuple[Job, bool]: ...
     async def dry_run(
         self, principal: Principal, request: TrainRequest, pinned_backend: str | None

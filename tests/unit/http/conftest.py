@@ -65,7 +65,7 @@ class FakeJobs:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
-        self.bodies: dict[str, bytes] = {}
+        self.requests: dict[str, Any] = {}
         self.event_log: dict[str, list[JobEvent]] = {}
         self.calls: list[tuple[Any, ...]] = []
         self.grown = asyncio.Event()
@@ -79,15 +79,15 @@ class FakeJobs:
         self.event_log[job_id].append(added)
         self.grown.set()
 
-    async def submit(self, principal: Any, request: Any, *, pinned_backend: Any, raw: bytes) -> Any:
+    async def submit(self, principal: Any, request: Any, *, pinned_backend: Any) -> Any:
         self.calls.append(("submit", principal.name, request.job_id, pinned_backend))
         if self.failure:
             raise self.failure
         if request.job_id in self.jobs:
-            if self.bodies[request.job_id] != raw:
+            if self.requests[request.job_id] != request:
                 raise TunegateError("job_conflict")
             return self.jobs[request.job_id], False
-        self.bodies[request.job_id] = raw
+        self.requests[request.job_id] = request
         self.add(job(request.job_id))
         return self.jobs[request.job_id], True
 

@@ -125,13 +125,10 @@ async def _submit(request: AnyRequest, backend: str | None) -> Response[bytes]:
     query = read_query(request, SubmitQuery)
     outcome = "refused"
     try:
-        body = await body_of(request)
-        wanted = decode_request(body)
+        wanted = decode_request(await body_of(request))
         if query.dry_run:
             return json_answer(await context.jobs.dry_run(principal, wanted, backend))
-        job, created = await context.jobs.submit(
-            principal, wanted, pinned_backend=backend, raw=body
-        )
+        job, created = await context.jobs.submit(principal, wanted, pinned_backend=backend)
         outcome = "created" if created else "repeated"
     finally:
         if not query.dry_run:

@@ -1,0 +1,24 @@
+"""All generated files by name; the tests compare them with what lies in the repository."""
+
+from pathlib import Path
+
+import msgspec
+
+from tunegate.docs.api import fill_page
+from tunegate.docs.config import render_config
+from tunegate.docs.errors import render_errors
+from tunegate.docs.postman import render_collection
+from tunegate.http.app import create_routes
+
+
+def render_all(root: Path) -> dict[str, str]:
+    """File name below `root` to its text. The hand-written parts of API_SPEC.md are read from there."""
+    app = create_routes()
+    collection = msgspec.json.format(msgspec.json.encode(render_collection(app))).decode()
+    spec = "docs/API_SPEC.md"
+    return {
+        "config/gateway.toml": render_config(),
+        "docs/ERRORS.md": render_errors(),
+        spec: fill_page((root / spec).read_text(), app),
+        "docs/postman/tunegate.postman_collection.json": collection + "\n",
+    }

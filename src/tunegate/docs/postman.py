@@ -1,0 +1,83 @@
+"""The Postman collection (format 2.1): every route, ready to be sent."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+from litestar import Litestar
+
+from tunegate.contract.request import TrainRequest
+from tunegate.http.openapi import example, operations
+from tunegate.http.operation import KEY, Access, Operation
+
+_SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+_VARIABLES = {
+    "baseUrl": "http://127.0.0.1:8080",
+    "token": "",
+    "job_id": "unique-train-id",
+    "backend": "huggingface-lora",
+    "attempt_id": "",
+    "attempt_token": "",
+}
+_BODIES: Mapping[str, Any] = {
+    "ClaimRequest": {"run_uid": "run-00000001"},
+    "EventBatch": {
+        "run_uid": "run-00000001",
+        "events": [{"sequence": 1, "at_ms": 0, "event": {"kind": "heartbeat"}}],
+    },
+}
+
+
+def render_collection(app: Litestar) -> dict[str, Any]:
+    """The whole collection."""
+    folders: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path, method, handler in sorted(operations(app), key=lambda row: (row[0], row[1])):
+        operation = cast("Operation", handler.opt[KEY])
+        tag = str((getattr(handler.owner, "tags", None) or ("other",))[0])
+        folders[tag].append(_item(path, method, operation))
+    return {
+        "info": {"name": "tunegate", "schema": _SCHEMA},
+        "auth": _bearer("{{token}}"),
+        "variable": [{"key": key, "value": value} for key, value in _VARIABLES.items()],
+        "item": [{"name": tag, "item": items} for tag, items in folders.items()],
+    }
+
+
+def _item(path: str, method: str, operation: Operation) -> dict[str, Any]:
+    filled = path.replace("{", "{{").replace("}", "}}")
+    request: dict[str, Any] = {
+        "method": method,
+        "header": [],
+        "url": {
+            "raw": "{{baseUrl}}" + filled,
+            "host": ["{{baseUrl}}"],
+            "path": [part for part in filled.split("/") if part],
+            "query": _query(operation),
+        },
+        "description": operation.description,
+    }
+    if operation.access is Access.OPEN:
+        request["auth"] = {"type": "noauth"}
+    elif operation.access is Access.ATTEMPT:
+        request["auth"] = _bearer("{{attempt_token}}")
+    if operation.body is not None and not operation.body_optional:
+        request["header"] = [{"key": "Content-Type", "value": "application/json"}]
+        is_job = operation.body is TrainRequest
+        body = example("canonical") if is_job else _BODIES[operation.body.__name__]
+        text = msgspec.json.format(msgspec.json.encode(body)).decode()
+        request["body"] = {"mode": "raw", "raw": text, "options": {"raw": {"language": "json"}}}
+    return {"name": f"{operation.summary} ({method} {path})", "request": request, "response": []}
+
+
+def _query(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    return [
+        {"key": "metadata[key]" if field.name == "metadata" else field.name, "value": "", "disabled": True}
+        for field in msgspec.structs.fields(operation.query)
+    ]  # fmt: skip
+
+
+def _bearer(token: str) -> dict[str, Any]:
+    return {"type": "bearer", "bearer": [{"key": "token", "value": token, "type": "string"}]}

@@ -1,0 +1,5 @@
+import json
+
+from litestar.testing import AsyncTestClient
+
+from .conftest import CANONICAL, READER, WRITER
