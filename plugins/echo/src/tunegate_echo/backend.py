@@ -26,7 +26,10 @@ class EchoBackend(BackendPlugin[EchoOptions]):
     options_type = EchoOptions
 
     def review(self, job: TrainRequest, options: EchoOptions, context: BuildContext) -> Review:
-        unused = ("base_model", "customization", "datasets", "tuning_parameters")
+        fields = ("base_model", "customization", "datasets", "tuning_parameters")
+        unused = [field for field in fields if getattr(job, field) is not None]
+        if job.artifacts.log_uri is not None:
+            unused.append("artifacts.log_uri")
         return Review(
             ignored=[Ignored(path=f"$.{f}", reason="echo trains nothing") for f in unused]
         )
