@@ -7,11 +7,10 @@ from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
-from yarl import URL
 
 from tunegate.contract.base import Wire
 from tunegate.egress.guard import GuardedConnector
-from tunegate.egress.policy import EgressFailed, EgressPolicy, EgressRefused, check_url
+from tunegate.egress.policy import EgressFailed, EgressPolicy, EgressRefused, check_url, parse_url
 
 _KEPT_HEADERS = ("retry-after",)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -75,7 +74,7 @@ class EgressClient:
         self._check(url)
         with _as_egress_error():
             async with self._open.post(
-                URL(url), data=body, headers=headers, allow_redirects=False
+                parse_url(url), data=body, headers=headers, allow_redirects=False
             ) as response:
                 await self._drain(response)
                 kept = {name: response.headers.get(name) for name in _KEPT_HEADERS}
@@ -92,7 +91,7 @@ class EgressClient:
 
         The time limit is on silence, not on the whole.
         """
-        here, headers = URL(url), dict(headers)
+        here, headers = parse_url(url), dict(headers)
         timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=self._policy.connect_timeout_s,
@@ -108,7 +107,7 @@ class EgressClient:
                     if response.status not in _REDIRECTS or target is None:
                         yield response
                         return
-                there = here.join(URL(target))
+                there = here.join(parse_url(target))
                 if there.origin() != here.origin():
                     headers = {k: v for k, v in headers.items() if k.lower() not in _ORIGIN_HEADERS}
                 here = there
@@ -123,7 +122,7 @@ class EgressClient:
         with _as_egress_error():
             async with asyncio.timeout(self._policy.total_timeout_s):
                 socket = await self._open.ws_connect(
-                    URL(url), headers=headers, max_msg_size=self._policy.response_cap_bytes
+                    parse_url(url), headers=headers, max_msg_size=self._policy.response_cap_bytes
                 )
         # Somebody must read, or pings go unanswered and a close goes unseen.
         reader = asyncio.create_task(_discard(socket))
