@@ -1,0 +1,183 @@
+"""Make the model trainable: a PEFT adapter on frozen weights, or the weights themselves."""
+
+import dataclasses
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from tunegate.contract.training import AdapterPlan, TrainingSpec
+from tunegate.sdk.errors import TunegateError
+from tunegate.trainer.blocks import Blocks, choose_blocks, describe
+from tunegate.trainer.model import model_name
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import PreTrainedModel
+
+ALL_LINEAR = "all-linear"
+UNSERVED = {
+    "ADALORA": "its budget would have to change while it trains",
+    "XLORA": "it mixes adapters",
+}
+
+
+def make_trainable(model: "PreTrainedModel", spec: TrainingSpec) -> tuple[nn.Module, str]:
+    """The model with what should train set to train, and a sentence on how much that is.
+
+    Raises TunegateError config_invalid.
+    """
+    blocks = choose_blocks(model, spec)
+    total = sum(_size(parameter) for parameter in model.parameters())
+    if spec.tuning.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    trained: nn.Module = model
+    if spec.adapter is None:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(blocks is None or blocks.is_chosen(name))
+    else:
+        trained = _add_adapter(model, spec.adapter, spec, blocks)
+    trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
+    trained.train()
+    return trained, describe(blocks, spec, trainable, total)
+
+
+def _add_adapter(
+    model: "PreTrainedModel", plan: AdapterPlan, spec: TrainingSpec, blocks: Blocks | None
+) -> nn.Module:
+    from peft import get_peft_model
+
+    config = _peft_config(model, plan, blocks)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    try:
+        adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
+        raise TunegateError("config_invalid", f"PEFT refuses the adapter: {error}") from error
+    config.base_model_name_or_path = model_name(spec.model)
+    config.revision = spec.model.revision if spec.model.weights_url is None else None
+    if not any(parameter.requires_grad for parameter in adapted.parameters()):
+        raise TunegateError("config_invalid", "With these settings no part of the adapter trains.")
+    return adapted
+
+
+def _peft_config(
+    model: "PreTrainedModel", plan: AdapterPlan, blocks: Blocks | None
+) -> "PeftConfig":
+    kind = _config_class(plan.peft_type)
+    known = {field.name for field in dataclasses.fields(kind)}
+    unknown = sorted(set(plan.options) - known)
+    if unknown:
+        hints = [f"{key}{_near(key, known)}" for key in unknown]
+        sentence = f"PEFT's {kind.__name__} does not know {', '.join(hints)}."
+        raise TunegateError("config_invalid", sentence)
+    settings: dict[str, Any] = {"task_type": "CAUSAL_LM", **_our_settings(plan, known)}
+    if "target_modules" in known:
+        settings |= _targets(model, plan, known, blocks)
+    elif blocks is not None and blocks.chosen is not None:
+        sentence = f"trainable_layers can't be kept with {plan.peft_type}, which has no layers."
+        raise TunegateError("config_invalid", sentence)
+    settings |= {key: value for key, value in plan.options.items() if key != "target_modules"}
+    try:
+        return kind(**settings)
+    except (ValueError, TypeError) as error:
+        sentence = f"PEFT's {kind.__name__} refuses these settings: {error}"
+        raise TunegateError("config_invalid", sentence) from error
+
+
+def _config_class(peft_type: str) -> type["PeftConfig"]:
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    kinds = {str(kind.value): found for kind, found in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    name = peft_type.upper()
+    if name not in kinds:
+        sentence = f"PEFT has no type {peft_type}; it has {', '.join(sorted(kinds))}."
+        raise TunegateError("config_invalid", sentence)
+    if name in UNSERVED:
+        raise TunegateError("config_invalid", f"{name} is not served: {UNSERVED[name]}.")
+    return kinds[name]
+
+
+def _our_settings(plan: AdapterPlan, known: set[str]) -> dict[str, Any]:
+    """The plan's own fields, where they mean the same for this type."""
+    if plan.peft_type.upper() == "LORA":
+        return {"r": plan.rank, "lora_alpha": _whole(plan.alpha), "lora_dropout": plan.dropout}
+    settings: dict[str, Any] = {}
+    if "r" in known and "oft_block_size" not in known:
+        settings["r"] = plan.rank
+    if {"r", "alpha"} <= known:
+        settings["alpha"] = _whole(plan.alpha)
+    return settings
+
+
+def _targets(
+    model: "PreTrainedModel", plan: AdapterPlan, known: set[str], blocks: Blocks | None
+) -> dict[str, Any]:
+    """`target_modules`, narrowed to the chosen blocks where the job chose some."""
+    wanted: Any = plan.target_modules or plan.options.get("target_modules") or ALL_LINEAR
+    if wanted == [ALL_LINEAR]:
+        wanted = ALL_LINEAR
+    if isinstance(wanted, list):
+        _check_targets(model, [str(name) for name in wanted])
+    if blocks is None or blocks.chosen is None:
+        return {"target_modules": wanted}
+    names = _linear_names(model) if wanted == ALL_LINEAR else _all_names(model)
+    if isinstance(wanted, list):
+        names = [n for n in names if any(n == w or n.endswith(f".{w}") for w in wanted)]
+    elif wanted != ALL_LINEAR:
+        sentence = "A pattern as target_modules and trainable_layers exclude each other."
+        raise TunegateError("config_invalid", sentence)
+    inside = [name for name in names if blocks.is_chosen(name)]
+    if not inside:
+        sentence = "The target_modules have no part in the blocks that trainable_layers names."
+        raise TunegateError("config_invalid", sentence)
+    if "layers_to_transform" not in known:
+        return {"target_modules": inside}
+    return {
+        "target_modules": sorted({name.rpartition(".")[2] for name in inside}),
+        "layers_to_transform": blocks.chosen,
+        "layers_pattern": blocks.pattern,
+    }
+
+
+def _check_targets(model: "PreTrainedModel", wanted: list[str]) -> None:
+    names = _all_names(model)
+    unmatched = [w for w in wanted if not any(n == w or n.endswith(f".{w}") for n in names)]
+    if unmatched:
+        there = sorted({name.rpartition(".")[2] for name in _linear_names(model)})
+        sentence = (
+            f"target_modules: {', '.join(unmatched)} is in no layer of this model, "
+            f"which has {', '.join(there)}."
+        )
+        raise TunegateError("config_invalid", sentence)
+
+
+def _all_names(model: nn.Module) -> list[str]:
+    return [name for name, _ in model.named_modules() if name]
+
+
+def _linear_names(model: "PreTrainedModel") -> list[str]:
+    """Linear layers and their like (GPT-2's Conv1D), without the output layer."""
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if module is not head
+        and (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D")
+    ]
+
+
+def _near(key: str, known: set[str]) -> str:
+    close = get_close_matches(key, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _whole(value: float) -> float | int:
+    """PEFT writes alpha as an integer where it is one."""
+    return int(value) if value.is_integer() else value
+
+
+def _size(parameter: nn.Parameter) -> int:
+    """Numbers in a parameter; 4-bit weights stand two to a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() * 2 if packed is not None else parameter.numel()

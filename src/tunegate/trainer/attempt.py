@@ -1,0 +1,213 @@
+"""One attempt from its claim to its exit code, whatever happens in between."""
+
+import contextlib
+import secrets as random_names
+import traceback
+from collections.abc import Generator
+
+import msgspec
+
+from tunegate.contract.attempt import ClaimGrant, StoppedEvent
+from tunegate.contract.secret import Secret, reveal_hook
+from tunegate.contract.training import TrainerSecrets, TrainingSpec
+from tunegate.sdk.clock import Clock, SystemClock
+from tunegate.sdk.errors import CATALOGUE, TunegateError
+from tunegate.sdk.storage import ObjectStore, StorageError
+from tunegate.storage.open import open_store
+from tunegate.trainer.background import Background
+from tunegate.trainer.claim import claim_attempt
+from tunegate.trainer.config import Launch
+from tunegate.trainer.errors import as_failure, output_storage_errors
+from tunegate.trainer.gateway import GatewayClient
+from tunegate.trainer.logbook import Logbook
+from tunegate.trainer.logs import LogUploader
+from tunegate.trainer.reporter import Reporter
+from tunegate.trainer.stop import SENTENCES, StopFlag, StopRequested
+
+LARGEST_MARGIN_S = 60.0
+"""At most this long before the end of its time a job stops, to save what it has."""
+
+
+def run_attempt(launch: Launch) -> int:
+    """Claim, train, report; gives the exit code."""
+    stop, clock, run_uid = StopFlag(), SystemClock(), random_names.token_hex(16)
+    stop.on_signals()
+    with Background() as background, _client(launch, run_uid, background) as client:
+        try:
+            grant = _grant(launch, client, background, stop, clock)
+        except TunegateError as error:
+            print(error, flush=True)
+            return _exit_code(error.code)
+        except StopRequested:
+            return _exit_code("interrupted")
+        logbook = Logbook(launch.work_dir / "logs")
+        reporter = Reporter(logbook, client, stop, clock)
+        reporter.start(background)
+        background.start(_deadline(stop, clock, _budget_s(grant.remaining_s, launch.spec)))
+        try:
+            return _Attempt(launch, grant, run_uid, background, reporter, stop).run()
+        finally:
+            logbook.close()
+
+
+class _Attempt:
+    """What happens between the claim and the exit."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        grant: ClaimGrant,
+        run_uid: str,
+        background: Background,
+        reporter: Reporter,
+        stop: StopFlag,
+    ) -> None:
+        self._launch = launch
+        self._grant = grant
+        self._run_uid = run_uid
+        self._background = background
+        self._reporter = reporter
+        self._stop = stop
+
+    def run(self) -> int:
+        spec = self._launch.spec
+        try:
+            with output_storage_errors(spec.output.output_uri):
+                output = self._opened(spec.output.output_uri)
+        except TunegateError as error:
+            return self._failed(error)
+        with output as store, self._log_store() as log_store:
+            logs = LogUploader(self._reporter.logbook, log_store, spec.output.log_uri)
+            code = self._outcome(store, logs)
+            self._reporter.flush()
+            self._background.run(logs.upload())
+        return code
+
+    def _outcome(self, output: ObjectStore, logs: LogUploader) -> int:
+        from tunegate.trainer.run import Run, Stopped, train
+
+        run = Run(
+            self._launch.spec, self._grant, self._run_uid, self._launch.work_dir,
+            output, logs, self._background, self._reporter, self._stop,
+        )  # fmt: skip
+        try:
+            self._reporter.emit(train(run))
+        except (StopRequested, Stopped) as stopped:
+            step = stopped.step if isinstance(stopped, Stopped) else None
+            return self._stopped(stopped.reason, step)
+        except Exception as error:  # noqa: BLE001 (every end has a code)
+            return self._failed(error)
+        return 0
+
+    def _stopped(self, reason: str, step: int | None) -> int:
+        if reason == "superseded":
+            return _exit_code("superseded")
+        kept = "no step was finished" if step is None else f"checkpoint of step {step} is kept"
+        sentence = next(text for name, text in SENTENCES.items() if name == reason)
+        self._reporter.emit(StoppedEvent(detail=f"{sentence}; {kept}.", checkpoint_step=step))
+        return _exit_code("interrupted")
+
+    def _failed(self, error: Exception) -> int:
+        failure = as_failure(error)
+        if failure.code != "superseded":
+            if failure is not error:
+                self._write_traceback(error)
+            self._reporter.failed(failure.code, failure.detail)
+        return _exit_code(failure.code)
+
+    def _write_traceback(self, error: Exception) -> None:
+        """Into the log alone, and without the job's secrets."""
+        hidden = _revealed(self._grant.secrets)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            for secret in hidden:
+                line = line.replace(secret, "***")  # noqa: PLW2901
+            self._reporter.logbook.complain(line)
+
+    @contextlib.contextmanager
+    def _log_store(self) -> Generator[ObjectStore | None]:
+        uri = self._launch.spec.output.log_uri
+        if uri is None:
+            yield None
+            return
+        try:
+            opened = self._opened(uri)
+        except StorageError as error:
+            self._reporter.note(f"the logs can't be uploaded: {error}")
+            yield None
+            return
+        with opened as store:
+            yield store
+
+    def _opened(self, uri: str) -> contextlib.AbstractContextManager[ObjectStore]:
+        store = open_store(uri, self._launch.spec.storage, self._grant.secrets.artifacts)
+        return _entered(store, self._background)
+
+
+@contextlib.contextmanager
+def _entered(store: ObjectStore, background: Background) -> Generator[ObjectStore]:
+    """A store's life, on the background loop."""
+    background.run(store.__aenter__())
+    try:
+        yield store
+    finally:
+        background.run(store.__aexit__(None, None, None))
+
+
+@contextlib.contextmanager
+def _client(
+    launch: Launch, run_uid: str, background: Background
+) -> Generator[GatewayClient | None]:
+    if launch.ticket is None or launch.token is None:
+        yield None
+        return
+    client = GatewayClient(launch.ticket, launch.token, run_uid)
+    background.run(client.__aenter__())
+    try:
+        yield client
+    finally:
+        background.run(client.__aexit__(None, None, None))
+
+
+def _grant(
+    launch: Launch,
+    client: GatewayClient | None,
+    background: Background,
+    stop: StopFlag,
+    clock: Clock,
+) -> ClaimGrant:
+    """The gateway's, or one for a run without gateway, which goes on from what it finds."""
+    if client is not None:
+        return background.run(claim_attempt(client, clock), stop)
+    remaining_s = launch.spec.max_duration_s or float("inf")
+    return ClaimGrant(
+        fence=0, attempt=0, resume=True, remaining_s=remaining_s, secrets=launch.secrets
+    )
+
+
+def _budget_s(remaining_s: float, spec: TrainingSpec) -> float:
+    return min(remaining_s, spec.max_duration_s or float("inf"))
+
+
+async def _deadline(stop: StopFlag, clock: Clock, budget_s: float) -> None:
+    """Ask for a stop shortly before the time is used up."""
+    if budget_s == float("inf"):
+        return
+    await clock.sleep(max(0.0, budget_s - min(LARGEST_MARGIN_S, 0.1 * budget_s)))
+    stop.request("deadline")
+
+
+def _exit_code(code: str) -> int:
+    return CATALOGUE[code].exit_code or 1
+
+
+def _revealed(secrets: TrainerSecrets) -> list[str]:
+    """Every secret string, longest first, so that one inside another is hidden too."""
+    found: list[str] = []
+
+    def collect(value: object) -> object:
+        if isinstance(value, Secret):
+            found.append(value.reveal())
+        return reveal_hook(value)
+
+    msgspec.to_builtins(secrets, enc_hook=collect)
+    return sorted((text for text in found if text), key=len, reverse=True)

@@ -1,0 +1,104 @@
+"""Attention that keeps packed examples apart: each segment is a causal attention of its own, no mask is built."""
+
+import itertools
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the field's name for it)
+from torch import Tensor, nn
+
+NAME = "tunegate_segments"
+FOREIGN = ("softcap", "s_aux", "position_bias", "cache")
+"""Arguments that change what attention means and that this one does not know."""
+
+
+class NotSegmentable(Exception):
+    """The model asks for something that this attention can't do."""
+
+
+def register() -> None:
+    """Make the attention known to transformers under `NAME`. No mask function of that name: models get None as mask."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    ALL_ATTENTION_FUNCTIONS.register(NAME, segment_attention)
+
+
+def segment_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each of the segments [cu_seq_lens_q[k], cu_seq_lens_q[k+1]).
+
+    Takes query [1, heads, tokens, size] and key, value with as many or fewer heads; gives [1, tokens, heads, size].
+    """
+    foreign = [name for name in FOREIGN if others.get(name) is not None]
+    if foreign or cu_seq_lens_q is None or max_length_q is None or attention_mask is not None:
+        raise NotSegmentable(", ".join(foreign) or "no segments, or a mask of its own")
+    if not getattr(module, "is_causal", True) or query.shape[0] != 1:
+        raise NotSegmentable("not causal, or several rows")
+    if query.is_cuda and dropout == 0.0 and query.dtype in {torch.float16, torch.bfloat16}:
+        out = _fused(query, key, value, cu_seq_lens_q, max_length_q, scaling, sliding_window)
+    else:
+        out = _by_segment(query, key, value, cu_seq_lens_q, dropout, scaling, sliding_window)
+    return out, None
+
+
+def _fused(
+    query: Tensor, key: Tensor, value: Tensor,
+    borders: Tensor, longest: int, scaling: float | None, window: int | None,
+) -> Tensor:  # fmt: skip
+    """One kernel for all segments, in torch's own variable-length attention."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+    window_size = (-1 if window is None else window - 1, 0)
+    grouped = query.shape[1] != key.shape[1]
+    out = varlen_attn(
+        q, k, v, borders, borders, longest, longest,
+        scale=scaling, window_size=window_size, enable_gqa=grouped,
+    )  # fmt: skip
+    if not isinstance(out, Tensor):
+        raise NotSegmentable("the kernel returned more than its output")
+    return out.unsqueeze(0)
+
+
+def _by_segment(
+    query: Tensor, key: Tensor, value: Tensor,
+    borders: Tensor, dropout: float, scaling: float | None, window: int | None,
+) -> Tensor:  # fmt: skip
+    """A call of torch's attention per segment: on a CPU cheaper than one call with a mask over everything."""
+    ends: list[int] = borders.tolist()
+    sizes = [end - start for start, end in itertools.pairwise(ends)]
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
+    parts = [
+        F.scaled_dot_product_attention(
+            q, k, v,
+            attn_mask=_band(size, window, q.device) if window and size > window else None,
+            dropout_p=dropout,
+            is_causal=not (window and size > window),
+            scale=scaling,
+        )
+        for q, k, v, size in zip(
+            query.split(sizes, dim=2), key.split(sizes, dim=2), value.split(sizes, dim=2), sizes,
+            strict=True,
+        )
+    ]  # fmt: skip
+    return torch.cat(parts, dim=2).transpose(1, 2)
+
+
+def _band(size: int, window: int, device: torch.device) -> Tensor:
+    """True where a token may look: itself and the `window - 1` tokens before it."""
+    ahead = torch.arange(size, device=device)
+    distance = ahead[:, None] - ahead[None, :]
+    return (distance >= 0) & (distance < window)

@@ -1,0 +1,121 @@
+"""A resumable checkpoint: safetensors and JSON, and a marker with the hash of every file, written last."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from torch import Tensor
+
+from tunegate.contract.attempt import ManifestFile
+from tunegate.contract.base import Wire
+from tunegate.trainer.files import describe_file, describe_files
+from tunegate.trainer.state import TrainState
+
+if TYPE_CHECKING:
+    from tunegate.trainer.loop import Loop
+
+MARKER = "complete.json"
+WEIGHTS = "weights.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+BEST = "best.safetensors"
+STATE = "state.json"
+_FOLDER = re.compile(r"step-(\d{6,})")
+
+
+class Marker(Wire):
+    """complete.json. `digest` is of everything that the course of the training hangs on."""
+
+    step: int
+    digest: str
+    files: list[ManifestFile]
+
+
+class SavedState(Wire):
+    """state.json: counts of the training and the optimizer's numbers."""
+
+    train: TrainState
+    optimizer: dict[str, float | int | bool]
+
+
+class Snapshot(Wire):
+    """A checkpoint in memory, on the CPU: nothing in it changes any more while it is written."""
+
+    digest: str
+    state: SavedState
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    best: dict[str, Tensor] | None
+
+
+def folder_name(step: int) -> str:
+    return f"step-{step:06d}"
+
+
+def step_of(folder: str) -> int | None:
+    """The step in the name of a checkpoint's folder."""
+    match = _FOLDER.fullmatch(folder)
+    return int(match[1]) if match else None
+
+
+def take_snapshot(loop: "Loop", digest: str) -> Snapshot:
+    """Copy all that must be saved."""
+    from tunegate.trainer.optimizer import flatten
+
+    tensors, numbers = flatten(loop.optimizer, loop.forward.model)
+    weights = {name: p.detach().to("cpu", copy=True) for name, p in loop.parameters.items()}
+    train = msgspec.json.decode(msgspec.json.encode(loop.state), type=TrainState)
+    return Snapshot(
+        digest=digest,
+        state=SavedState(train=train, optimizer=numbers),
+        weights=weights,
+        optimizer=tensors,
+        best=loop.best,
+    )
+
+
+def write_checkpoint(snapshot: Snapshot, folder: Path) -> Marker:
+    """Write all files; the marker comes last. Returns the marker."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    save_file(snapshot.weights, folder / WEIGHTS)
+    save_file(snapshot.optimizer, folder / OPTIMIZER)
+    if snapshot.best is not None:
+        save_file(snapshot.best, folder / BEST)
+    (folder / STATE).write_bytes(msgspec.json.encode(snapshot.state))
+    files = describe_files(folder)
+    step = snapshot.state.train.step
+    marker = Marker(step=step, digest=snapshot.digest, files=files)
+    (folder / MARKER).write_bytes(msgspec.json.encode(marker))
+    return marker
+
+
+def verifies(folder: Path, digest: str) -> bool:
+    """Whether the checkpoint is of this very training and every file that its marker names is there, whole."""
+    try:
+        marker = msgspec.json.decode((folder / MARKER).read_bytes(), type=Marker)
+        return marker.digest == digest and all(
+            describe_file(folder / Path(file.path).name, folder) == file for file in marker.files
+        )
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+def load_checkpoint(folder: Path, loop: "Loop") -> None:
+    """Put a verified checkpoint into a fresh loop. Raises KeyError or ValueError when it does not fit the model."""
+    import torch
+    from safetensors.torch import load_file
+
+    from tunegate.trainer.optimizer import restore
+
+    saved = msgspec.json.decode((folder / STATE).read_bytes(), type=SavedState)
+    weights = load_file(folder / WEIGHTS)
+    if weights.keys() != loop.parameters.keys():
+        raise ValueError("the checkpoint is of other parameters")
+    with torch.no_grad():
+        for name, parameter in loop.parameters.items():
+            parameter.copy_(weights[name])
+    restore(loop.optimizer, loop.forward.model, (load_file(folder / OPTIMIZER), saved.optimizer))
+    loop.best = load_file(folder / BEST) if (folder / BEST).exists() else None
+    loop.adopt(saved.train)

@@ -1,0 +1,82 @@
+"""`Device`: where this process computes and which one of several it is. The one place that knows."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from tunegate.contract.training import TrainingSpec
+
+Half = Literal["bf16", "fp16"]
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DTYPE_NAMES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A single process for now: rank 0 of 1."""
+
+    torch_device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.torch_device.type == "cuda"
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def synchronize(self) -> None:
+        if self.is_cuda:
+            torch.cuda.synchronize(self.torch_device)
+
+
+def pick_device(cpu_threads: int | None) -> Device:
+    """A CUDA device where there is one."""
+    if torch.cuda.is_available():
+        return Device(torch.device("cuda", torch.cuda.current_device()))
+    if cpu_threads is not None:
+        torch.set_num_threads(cpu_threads)
+    return Device(torch.device("cpu"))
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """In which numbers the run computes.
+
+    Adapters: the base stands in `weights` (bf16, fp16 or fp32), adapter weights are fp32, products run in `compute`.
+    Full fine-tuning: weights are fp32 throughout, for an update of one part in 256 is lost on a bf16 weight; products
+    run in `compute` on every device. fp16 needs loss scaling, which only CUDA has: elsewhere bf16 takes its place.
+    """
+
+    weights: torch.dtype
+    compute: torch.dtype
+    notes: tuple[str, ...] = ()
+
+    @property
+    def scales_loss(self) -> bool:
+        return self.compute is torch.float16
+
+    def autocast(self, device: Device) -> contextlib.AbstractContextManager[object]:
+        """Products in `compute`, the rest as the operation needs it."""
+        if self.compute is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(device.torch_device.type, dtype=self.compute)
+
+
+def choose_precision(spec: TrainingSpec, device: Device) -> Precision:
+    """The precision of a job on this device."""
+    quantization = spec.quantization
+    name: str = spec.precision
+    if quantization is not None and quantization.kind != "int8":
+        name = DTYPE_NAMES[quantization.compute_dtype]
+    notes: tuple[str, ...] = ()
+    if name == "fp16" and not device.is_cuda:
+        name = "bf16"
+        notes = ("this machine has no GPU: fp16 needs one, so bf16 takes its place",)
+    compute = DTYPES[name]
+    weights = torch.float32 if spec.method == "full" else compute
+    return Precision(weights=weights, compute=compute, notes=notes)

@@ -1,0 +1,214 @@
+"""`CausalForward`: how this very model is run on packed rows. What holds for it is tried out, not presumed."""
+
+import itertools
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tunegate.trainer import attention
+from tunegate.trainer.data.packing import PackedBatch
+from tunegate.trainer.device import Device, Precision
+from tunegate.trainer.loss import head_loss, logits_loss, targets_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
+PROBE_LENGTH = 6
+CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.04, torch.float16: 0.02}
+"""Largest difference, relative to the largest value, that still counts as rounding."""
+
+
+class Isolation(StrEnum):
+    """What keeps packed examples apart, best first."""
+
+    SEGMENTS = "segments"
+    """Our attention, which runs each segment by itself."""
+    MASK = "mask"
+    """A block-diagonal mask, which transformers makes from positions that start anew."""
+    SINGLE = "single"
+    """One example per pass: right for every model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One forward pass on the device."""
+
+    input_ids: Tensor
+    labels: Tensor
+    position_ids: Tensor
+    borders: Tensor
+    longest: int
+
+
+@dataclass(frozen=True)
+class CausalForward:
+    """Loss of packed rows. `model` is the whole thing (PEFT wrapper or not), `causal` the language model in it."""
+
+    model: nn.Module
+    causal: "PreTrainedModel"
+    device: Device
+    precision: Precision
+    isolation: Isolation
+    bare_head: bool
+    """Whether the output layer alone makes the logits (no scaling, no capping)."""
+
+    def loss(self, batch: PackedBatch) -> Tensor:
+        """Summed cross entropy of the batch's targets in fp32; one pass, or one per example."""
+        if self.isolation is Isolation.SINGLE:
+            rows = [_row(part, self.device) for part in _examples(batch)]
+        else:
+            rows = [_row(batch, self.device)]
+        with self.precision.autocast(self.device):
+            return torch.stack([self._row_loss(row) for row in rows]).sum()
+
+    def _row_loss(self, row: Row) -> Tensor:
+        if not self.bare_head:
+            return logits_loss(self.model(**self._arguments(row)).logits, row.labels)
+        positions, targets = targets_of(row.labels)
+        head: Any = self.causal.get_output_embeddings()
+        vocab = self.causal.config.get_text_config().vocab_size
+        return head_loss(head, self.hidden(row), positions, targets, vocab)
+
+    def hidden(self, row: Row) -> Tensor:
+        """Outputs of the last block [1, T, size]."""
+        decoder: Any = self.causal.base_model
+        return decoder(**self._arguments(row)).last_hidden_state
+
+    def _arguments(self, row: Row) -> dict[str, Any]:
+        # An attention mask of ones, or a cache, would let packed examples see each other: neither is ever passed.
+        arguments: dict[str, Any] = {"input_ids": row.input_ids, "use_cache": False}
+        if self.isolation is not Isolation.SINGLE:
+            arguments["position_ids"] = row.position_ids
+        if self.isolation is Isolation.SEGMENTS:
+            arguments |= {
+                "cu_seq_lens_q": row.borders, "cu_seq_lens_k": row.borders,
+                "max_length_q": row.longest, "max_length_k": row.longest,
+            }  # fmt: skip
+        return arguments
+
+
+def probe(model: nn.Module, device: Device, precision: Precision) -> CausalForward:
+    """Find out how to run this model: the best isolation under which one example does not change another."""
+    wrapper: Any = model
+    causal: Any = wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+    was_training = model.training
+    model.eval()
+    virtual_tokens = hasattr(model, "prompt_encoder") and bool(wrapper.prompt_encoder)
+    settings: dict[str, Any] = {
+        "model": model, "causal": causal, "device": device, "precision": precision,
+        "bare_head": not virtual_tokens and _has_bare_head(causal, device, precision),
+    }  # fmt: skip
+    found = CausalForward(isolation=Isolation.SINGLE, **settings)
+    if not virtual_tokens:
+        for isolation in (Isolation.SEGMENTS, Isolation.MASK):
+            _use_attention(causal, isolation)
+            candidate = CausalForward(isolation=isolation, **settings)
+            if _may(causal, isolation) and _isolates(candidate):
+                found = candidate
+                break
+    _use_attention(causal, found.isolation)
+    model.train(was_training)
+    return found
+
+
+def _use_attention(causal: Any, isolation: Isolation) -> None:
+    if isolation is Isolation.SEGMENTS:
+        causal.set_attn_implementation(attention.NAME)
+    else:
+        try:
+            causal.set_attn_implementation("sdpa")
+        except ValueError:
+            causal.set_attn_implementation("eager")
+
+
+def _may(causal: Any, isolation: Isolation) -> bool:
+    """Models that run without masks elsewhere (flash attention) name their window to the attention; others may not."""
+    if isolation is Isolation.MASK:
+        return True
+    kinds = getattr(causal.config.get_text_config(), "layer_types", None) or KNOWN_LAYERS
+    return bool(causal._supports_flash_attn) and KNOWN_LAYERS.issuperset(kinds)  # noqa: SLF001
+
+
+@torch.no_grad()
+def _isolates(candidate: CausalForward) -> bool:
+    """Whether the second of two packed examples comes out as it does alone, and not otherwise than in plain attention."""
+    size = candidate.causal.config.get_text_config().vocab_size
+    ids = torch.arange(2 * PROBE_LENGTH) * 7 % min(size, 101)
+    both = _probe_row(ids, [0, PROBE_LENGTH, 2 * PROBE_LENGTH], candidate.device)
+    alone = _probe_row(ids[PROBE_LENGTH:], [0, PROBE_LENGTH], candidate.device)
+    try:
+        with candidate.precision.autocast(candidate.device):
+            packed = candidate.hidden(both)[:, PROBE_LENGTH:]
+            _use_attention(candidate.causal, Isolation.SINGLE)
+            plain = candidate.causal.base_model(input_ids=alone.input_ids, use_cache=False)
+    except (attention.NotSegmentable, TypeError, ValueError, RuntimeError, NotImplementedError):
+        return False
+    _use_attention(candidate.causal, candidate.isolation)
+    return _close(packed, plain.last_hidden_state, candidate.precision)
+
+
+@torch.no_grad()
+def _has_bare_head(causal: Any, device: Device, precision: Precision) -> bool:
+    """Whether the model's logits are what its output layer makes of its last hidden states."""
+    row = _probe_row(torch.arange(PROBE_LENGTH), [0, PROBE_LENGTH], device)
+    _use_attention(causal, Isolation.SINGLE)
+    head = causal.get_output_embeddings()
+    if head is None or causal.base_model is causal:
+        return False
+    with precision.autocast(device):
+        logits = causal(input_ids=row.input_ids, use_cache=False).logits
+        made = head(causal.base_model(input_ids=row.input_ids, use_cache=False).last_hidden_state)
+    return made.shape == logits.shape and _close(made, logits, precision)
+
+
+def _close(left: Tensor, right: Tensor, precision: Precision) -> bool:
+    difference = (left.float() - right.float()).abs().max()
+    return bool(difference <= CLOSE[precision.compute] * right.float().abs().max())
+
+
+def _probe_row(ids: Tensor, borders: list[int], device: Device) -> Row:
+    sizes = [end - start for start, end in itertools.pairwise(borders)]
+    where = device.torch_device
+    return Row(
+        input_ids=ids[None].to(where),
+        labels=ids[None].to(where),
+        position_ids=torch.cat([torch.arange(size) for size in sizes])[None].to(where),
+        borders=torch.tensor(borders, dtype=torch.int32, device=where),
+        longest=max(sizes),
+    )
+
+
+def _row(batch: PackedBatch, device: Device) -> Row:
+    where = device.torch_device
+    return Row(
+        input_ids=torch.from_numpy(batch.input_ids).to(where),
+        labels=torch.from_numpy(batch.labels).to(where),
+        position_ids=torch.from_numpy(batch.position_ids).to(where),
+        borders=torch.from_numpy(batch.cu_seqlens).to(where),
+        longest=batch.max_length,
+    )
+
+
+def _examples(batch: PackedBatch) -> list[PackedBatch]:
+    """The batch's examples as batches of their own; those without a target are left out."""
+    parts: list[PackedBatch] = []
+    borders = batch.cu_seqlens.tolist()
+    for index, (start, end) in enumerate(itertools.pairwise(borders)):
+        labels = batch.labels[:, start:end]
+        targets = int((labels >= 0).sum())
+        if targets:
+            parts.append(
+                PackedBatch(
+                    input_ids=batch.input_ids[:, start:end],
+                    labels=labels,
+                    position_ids=batch.position_ids[:, start:end],
+                    cu_seqlens=(batch.cu_seqlens[index : index + 2] - start),
+                    example_ids=batch.example_ids[index : index + 1],
+                    num_targets=targets,
+                )
+            )
+    return parts

@@ -1,0 +1,199 @@
+"""The training loop."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from tunegate.contract.attempt import ProgressEvent
+from tunegate.contract.training import TuningPlan
+from tunegate.sdk.errors import TunegateError
+from tunegate.trainer.data import BatchPlan, TokenStore
+from tunegate.trainer.evaluate import evaluate
+from tunegate.trainer.forward import CausalForward
+from tunegate.trainer.optimizer import set_learning_rate, trainable
+from tunegate.trainer.reporter import Reporter
+from tunegate.trainer.schedule import learning_rate
+from tunegate.trainer.state import TrainState
+from tunegate.trainer.stop import StopFlag
+
+MOST_SKIPPED = 3
+FIRST_SCALE, SMALLEST_SCALE = 2.0**16, 1.0
+
+
+class Saver(Protocol):
+    """What the loop needs of checkpoints."""
+
+    def due(self, step: int) -> bool: ...
+    def save(self, loop: "Loop") -> None: ...
+
+
+@dataclass
+class Loop:
+    """One training from `state.step` to the plan's end, or to a stop, or until the evaluation gets no better."""
+
+    forward: CausalForward
+    optimizer: Optimizer
+    tuning: TuningPlan
+    plan: BatchPlan
+    held_out: TokenStore | None
+    reporter: Reporter
+    saver: Saver
+    stop: StopFlag
+    state: TrainState = field(default_factory=TrainState)
+    best: dict[str, Tensor] | None = None
+    """The weights of the best evaluation, kept only where early stopping may go back to them."""
+
+    def __post_init__(self) -> None:
+        self.parameters = trainable(self.forward.model)
+        self.adopt(self.state)
+
+    def adopt(self, state: TrainState) -> None:
+        """Go on from this state."""
+        self.state = state
+        kind = self.forward.device.torch_device.type
+        scale = state.loss_scale or FIRST_SCALE
+        self.scaler = torch.amp.GradScaler(kind, init_scale=scale, enabled=self._scales)
+
+    def run(self) -> None:
+        """Train. Raises StopRequested, or TunegateError diverged."""
+        self.forward.model.train()
+        while True:
+            if self._evaluation_due():
+                self._evaluate()
+                if self._got_no_better():
+                    break
+            if self.state.step >= self.plan.total_steps:
+                break
+            self.stop.check()
+            self._train_step()
+            if self.saver.due(self.state.step):
+                self.saver.save(self)
+        self._check_end()
+        self._go_back_to_best()
+
+    def _train_step(self) -> None:
+        """One optimizer step over the whole batch: each micro batch adds its share of the mean over all targets."""
+        state, began_s = self.state, time.monotonic()
+        rate = learning_rate(self.tuning, state.step, self.plan.total_steps)
+        set_learning_rate(self.optimizer, rate)
+        torch.manual_seed(self.tuning.seed * 1_000_003 + state.step)
+        batches = [b for b in self.plan.micro_batches(state.step) if b.num_targets]
+        targets = sum(batch.num_targets for batch in batches)
+        total = torch.zeros((), device=self.forward.device.torch_device)
+        for batch in batches:
+            loss = self.forward.loss(batch) / targets
+            self.scaler.scale(loss).backward()
+            total += loss.detach()
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_grad_norm_(self.parameters.values(), self.tuning.max_grad_norm).item()
+        loss_value = total.item()
+        self._update(loss_value, norm)
+        self.optimizer.zero_grad(set_to_none=True)
+        seconds = time.monotonic() - began_s
+        tokens = sum(batch.num_tokens for batch in batches)
+        state.step, state.tokens = state.step + 1, state.tokens + tokens
+        state.seconds += seconds
+        state.last_loss = loss_value
+        if state.first_loss is None:
+            state.first_loss = loss_value
+        if self._logging_due():
+            self._report(rate, norm, tokens / max(seconds, 1e-9))
+
+    def _update(self, loss: float, norm: float) -> None:
+        """Apply the gradient if it is finite; give up after a few that are not."""
+        state = self.state
+        scale_too_large = self._scales and self.scaler.get_scale() > SMALLEST_SCALE
+        if math.isfinite(norm) and math.isfinite(loss):
+            state.skipped = 0
+            self.scaler.step(self.optimizer)
+        elif not (scale_too_large and math.isfinite(loss)):
+            state.skipped += 1
+            if state.skipped > MOST_SKIPPED:
+                raise self._diverged()
+            self.reporter.note(f"step {state.step + 1}: the loss is not finite; no update made")
+        self.scaler.update()
+        state.loss_scale = self.scaler.get_scale() if self._scales else None
+
+    def _check_end(self) -> None:
+        """A training that ends in skipped steps has failed too, if only its last steps show it."""
+        last = self.state.last_eval_loss
+        if self.state.skipped or (last is not None and not math.isfinite(last)):
+            raise self._diverged()
+
+    def _diverged(self) -> TunegateError:
+        step = self.state.step
+        return TunegateError("diverged", f"The loss is not finite any more, seen at step {step}.")
+
+    @property
+    def _scales(self) -> bool:
+        return self.forward.precision.scales_loss
+
+    def _logging_due(self) -> bool:
+        every = self.tuning.logging_steps or max(1, min(10, self.plan.total_steps // 50))
+        return self.state.step % every == 0 or self.state.step in {1, self.plan.total_steps}
+
+    def _report(self, rate: float, norm: float, tokens_per_s: float) -> None:
+        state, total = self.state, self.plan.total_steps
+        values = {
+            "loss": state.last_loss or 0.0,
+            "learning_rate": rate,
+            "grad_norm": norm,
+            "tokens_per_s": tokens_per_s,
+        }
+        self.reporter.metrics(state.step, values)
+        self.reporter.emit(
+            ProgressEvent(
+                step=state.step,
+                total_steps=total,
+                epoch=self.plan.epochs_at(state.step),
+                tokens=state.tokens,
+                tokens_per_s=tokens_per_s,
+                eta_s=(total - state.step) * state.seconds / state.step,
+            )
+        )
+
+    def _evaluation_due(self) -> bool:
+        """At the start, every so many steps (an epoch when the job does not say), and at the end."""
+        step = self.state.step
+        if self.held_out is None or self.state.eval_step == step:
+            return False
+        every = self.tuning.eval_steps or self.plan.steps_per_epoch
+        return step % every == 0 or step >= self.plan.total_steps
+
+    def _evaluate(self) -> None:
+        if self.held_out is None:
+            return
+        loss = evaluate(self.forward, self.held_out, self.plan, self.stop)
+        if self.state.note_eval(loss) and self.tuning.early_stopping_patience:
+            self.best = {
+                name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()
+            }
+        values = {"eval_loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        self.reporter.metrics(self.state.step, values)
+
+    def _got_no_better(self) -> bool:
+        patience = self.tuning.early_stopping_patience
+        if not patience or self.state.evals_without_gain < patience:
+            return False
+        self.reporter.note(
+            f"stopped early at step {self.state.step}: eval_loss did not fall in "
+            f"{patience} evaluations"
+        )
+        return True
+
+    def _go_back_to_best(self) -> None:
+        best = self.best
+        if best is None or self.state.best_step == self.state.step:
+            return
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(best[name])
+        self.reporter.note(
+            f"the weights of step {self.state.best_step} are kept: eval_loss was lowest there"
+        )

@@ -1,0 +1,157 @@
+"""Load tokenizer and model with transformers, and refuse clearly what can't be trained."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tunegate.contract.training import ModelSource, QuantizationPlan, TrainingSpec
+from tunegate.sdk.errors import TunegateError
+from tunegate.trainer import attention
+from tunegate.trainer.device import DTYPE_NAMES, DTYPES, Device, Precision
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MULTIPLE = 64
+"""The 4-bit kernels of a CPU want sizes in multiples of this."""
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The model's tokenizer. Raises TunegateError model_invalid."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        sentence = f"The tokenizer of the base model can't be loaded ({type(error).__name__})."
+        raise TunegateError("model_invalid", sentence) from error
+
+
+def load_model(
+    folder: Path, spec: TrainingSpec, precision: Precision, device: Device
+) -> "PreTrainedModel":
+    """The base model on its device, quantised when the job asks for it, without cache and with segment attention.
+
+    Raises TunegateError model_invalid or config_invalid.
+    """
+    from transformers import AutoModelForCausalLM
+
+    attention.register()
+    settings: dict[str, Any] = {"dtype": precision.weights, "trust_remote_code": False}
+    if spec.quantization is not None:
+        settings["quantization_config"] = _quantization(spec.quantization)
+        if device.is_cuda:
+            settings["device_map"] = {"": device.torch_device.index}
+    loader: Any = AutoModelForCausalLM
+    try:
+        model, report = loader.from_pretrained(
+            folder,
+            config=_load_config(folder),
+            use_safetensors=not spec.model.allow_pickle or None,
+            output_loading_info=True,
+            **settings,
+        )
+    except TunegateError:
+        raise
+    except Exception as error:
+        raise _load_error(folder, error) from error
+    if report["missing_keys"]:
+        lacking = ", ".join(sorted(report["missing_keys"])[:3])
+        sentence = f"The base model's files lack {len(report['missing_keys'])} of its weights, {lacking} among them."
+        raise TunegateError("model_invalid", sentence)
+    model.config.use_cache = False
+    if spec.quantization is None:
+        model.to(device.torch_device)
+    elif spec.quantization.kind != "int8" and not device.is_cuda:
+        _check_sizes(model)
+    return model
+
+
+def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Refuse a tokenizer that has more tokens than the model knows. Raises TunegateError model_invalid."""
+    embeddings: Any = model.get_input_embeddings()
+    known, used = embeddings.weight.shape[0], len(tokenizer)
+    if used > known:
+        sentence = f"The tokenizer has {used} tokens, the base model knows {known}."
+        raise TunegateError("model_invalid", sentence)
+
+
+def model_name(source: ModelSource) -> str:
+    """What the user called the base: this stands in the adapter's configuration."""
+    return source.weights_url or source.name
+
+
+def _load_config(folder: Path) -> Any:
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise _config_error(error) from error
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        sentence = f"The base model is a {config.model_type}, which is no causal language model."
+        raise TunegateError("model_invalid", sentence)
+    return config
+
+
+def _config_error(error: Exception) -> TunegateError:
+    text = str(error)
+    if "trust_remote_code" in text:
+        sentence = "The base model needs code of its own to run, and foreign code is never run."
+    elif "model_type" in text or "model type" in text:
+        sentence = (
+            "The architecture of the base model is not known to this version of transformers."
+        )
+    else:
+        sentence = f"The base model's config.json can't be read ({type(error).__name__})."
+    return TunegateError("model_invalid", sentence)
+
+
+def _load_error(folder: Path, error: Exception) -> Exception:
+    """What broken weights look like; trouble of the machine stays what it is."""
+    from safetensors import SafetensorError, safe_open
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return error
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (SafetensorError, OSError):
+            return TunegateError(
+                "model_invalid", f"The file {file.name} is torn or no safetensors."
+            )
+    if "trust_remote_code" in str(error):
+        return _config_error(error)
+    if isinstance(error, ImportError):
+        sentence = "This machine lacks a library that the base model or its quantisation needs."
+        return TunegateError("model_invalid", sentence)
+    sentence = f"The weights do not fit the base model's config.json ({type(error).__name__})."
+    return TunegateError("model_invalid", sentence)
+
+
+def _quantization(plan: QuantizationPlan) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if plan.kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=plan.kind,
+        bnb_4bit_use_double_quant=plan.double_quant,
+        bnb_4bit_compute_dtype=DTYPES[DTYPE_NAMES[plan.compute_dtype]],
+    )
+
+
+def _check_sizes(model: "PreTrainedModel") -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    for name, module in model.named_modules():
+        if isinstance(module, Linear4bit) and module.in_features % MULTIPLE:
+            sentence = (
+                f"4-bit training without a GPU needs sizes in multiples of {MULTIPLE}; "
+                f"{name} has {module.in_features}."
+            )
+            raise TunegateError("config_invalid", sentence)
