@@ -1,0 +1,392 @@
+"""`decide`, row by row."""
+
+from typing import Any
+
+import pytest
+from support.situations import (
+    FAILED,
+    INVALID,
+    NOW_MS,
+    SETTINGS,
+    STOPPED,
+    SUCCEEDED,
+    VALID,
+    run,
+    situation,
+    word,
+)
+
+from tunegate.contract.attempt import FailedEvent
+from tunegate.control.actions import (
+    Absorb,
+    CancelRun,
+    CleanUp,
+    DestroySecrets,
+    Finish,
+    Launch,
+    Move,
+    Recover,
+    Stop,
+    Submit,
+    VerifyManifest,
+    Wait,
+)
+from tunegate.control.lifecycle import decide
+from tunegate.control.records import JobState as J
+from tunegate.control.settings import ControlSettings
+from tunegate.sdk.launcher import RunState as R
+
+LONG_AGO = NOW_MS - 3_600_000
+JUST_NOW = NOW_MS - 100
+UNCLAIMED = {"claimed_by": None, "claimed_ms": None, "last_seen_ms": None, "folded_through": 0}
+
+
+class TestBetweenAttempts:
+    def test_a_queued_job_is_launched(self):
+        assert decide(situation(J.QUEUED)) == Launch(number=1, resume=False)
+
+    def test_a_queued_job_that_was_cancelled_ends_at_once(self):
+        action = decide(situation(J.QUEUED, job={"desired": "stop", "stop_reason": "cancel"}))
+        assert isinstance(action, Finish)
+        assert action.state is J.CANCELLED
+
+    def test_a_used_up_budget_ends_the_job(self):
+        action = decide(situation(J.QUEUED, job={"used_ms": 3_600_000}))
+        assert isinstance(action, Finish)
+        assert action.error is not None
+        assert action.error.code == "deadline_exceeded"
+
+    def test_the_old_run_is_cleaned_up_before_the_next_one(self):
+        closed = {"ended_ms": LONG_AGO}
+        action = decide(situation(J.RECOVERING, run=run(R.FAILED), attempt=closed))
+        assert action == CleanUp()
+
+    def test_an_old_run_that_still_runs_is_stopped_first(self):
+        closed = {"ended_ms": LONG_AGO}
+        now = situation(J.RECOVERING, run=run(R.RUNNING), attempt=closed)
+        assert decide(now) == CancelRun()
+
+    def test_an_old_run_whose_engine_does_not_answer_is_waited_for(self):
+        now = situation(J.RECOVERING, attempt={"ended_ms": LONG_AGO}, seen={"trouble": "down"})
+        assert decide(now) == Wait(until_ms=NOW_MS + 2000, reason="down")
+
+    def test_a_recovery_waits_its_time(self):
+        now = situation(J.RECOVERING, attempt={"ended_ms": JUST_NOW, "cleaned": True})
+        assert decide(now) == Wait(until_ms=JUST_NOW + 5000)
+
+    def test_then_the_next_attempt_goes_on_from_the_checkpoint(self):
+        now = situation(J.RECOVERING, attempt={"ended_ms": LONG_AGO, "cleaned": True})
+        assert decide(now) == Launch(number=2, resume=True)
+
+    def test_a_retry_by_the_client_goes_on_at_once(self):
+        closed = {"ended_ms": JUST_NOW, "cleaned": True}
+        now = situation(J.QUEUED, job={"attempt": 1}, attempt=closed)
+        assert decide(now) == Launch(number=2, resume=True)
+
+
+class TestLaunching:
+    def test_an_unknown_run_is_submitted(self):
+        assert decide(situation(J.LAUNCHING, run=run(R.ABSENT))) == Submit()
+
+    def test_an_unknown_outcome_is_looked_up_first(self):
+        now = situation(J.LAUNCHING, seen={"trouble": "down"})
+        assert decide(now) == Wait(until_ms=NOW_MS + 2000, reason="down")
+
+    @pytest.mark.parametrize(
+        ("state", "target"),
+        [
+            (R.PENDING, J.PENDING),
+            (R.STARTING, J.STARTING),
+            (R.RUNNING, J.STARTING),
+            (R.FAILED, J.STARTING),
+            (R.SUCCEEDED, J.STARTING),
+        ],
+    )
+    def test_a_run_that_is_there_is_adopted(self, state, target):
+        action = decide(situation(J.LAUNCHING, run=run(state)))
+        assert isinstance(action, Move)
+        assert action.state is target
+
+
+class TestOnTheWay:
+    @pytest.mark.parametrize(
+        ("before", "state", "target"),
+        [
+            (J.PENDING, R.STARTING, J.STARTING),
+            (J.PENDING, R.RUNNING, J.STARTING),
+        ],
+    )
+    def test_the_engine_moves_a_job_forward(self, before, state, target):
+        action = decide(situation(before, run=run(state)))
+        assert isinstance(action, Move)
+        assert action.state is target
+
+    @pytest.mark.parametrize("before", [J.LAUNCHING, J.PENDING, J.STARTING])
+    def test_a_claim_and_an_event_make_it_running_even_if_the_engine_is_silent(self, before):
+        claimed = {"claimed_by": "run-uid-1", "folded_through": 1}
+        action = decide(situation(before, attempt=claimed, job={"phase": "preparing"}))
+        assert isinstance(action, Move)
+        assert action.state is J.RUNNING
+        assert action.phase == "preparing"
+
+    def test_a_claim_alone_does_not(self):
+        claimed = {"claimed_by": "run-uid-1", "last_seen_ms": JUST_NOW}
+        assert isinstance(decide(situation(J.STARTING, run=run(R.RUNNING), attempt=claimed)), Wait)
+
+    def test_the_trainers_upload_is_a_state_of_its_own(self):
+        action = decide(situation(J.RUNNING, run=run(R.RUNNING), job={"phase": "uploading"}))
+        assert isinstance(action, Move)
+        assert action.state is J.UPLOADING
+
+    @pytest.mark.parametrize("state", [R.PENDING, R.STARTING])
+    def test_an_engine_that_goes_back_does_not_take_the_job_with_it(self, state):
+        assert isinstance(decide(situation(J.RUNNING, run=run(state))), Wait)
+
+    @pytest.mark.parametrize("state", [J.PENDING, J.STARTING, J.RUNNING, J.UPLOADING])
+    def test_an_engine_in_trouble_changes_nothing(self, state):
+        now = situation(state, seen={"trouble": "down"})
+        assert decide(now) == Wait(until_ms=NOW_MS + 2000, reason="down")
+
+    def test_a_waiting_run_says_why(self):
+        action = decide(situation(J.PENDING, run=run(R.PENDING, reason="1 job is ahead")))
+        assert action == Wait(until_ms=NOW_MS + 500, reason="1 job is ahead")
+
+    def test_more_events_are_folded_before_anything_is_judged(self):
+        now = situation(J.RUNNING, run=run(R.FAILED), seen={"more_events": True})
+        assert decide(now) == Absorb()
+
+    def test_silence_of_a_running_run_is_only_told(self):
+        now = situation(J.RUNNING, run=run(R.RUNNING), attempt={"last_seen_ms": LONG_AGO})
+        action = decide(now)
+        assert isinstance(action, Wait)
+        assert action.reason is not None
+
+    def test_silence_of_a_run_that_does_not_run_is_a_loss(self):
+        now = situation(J.RUNNING, run=run(R.PENDING), attempt={"last_seen_ms": LONG_AGO})
+        action = decide(now)
+        assert isinstance(action, Recover)
+        assert action.error.code == "run_lost"
+
+
+class TestAbsence:
+    def test_one_look_is_not_enough(self):
+        now = situation(J.RUNNING, run=run(R.ABSENT), seen={"absent_since_ms": NOW_MS})
+        assert isinstance(decide(now), Wait)
+
+    def test_two_looks_a_poll_interval_apart_are(self):
+        now = situation(J.RUNNING, run=run(R.ABSENT), seen={"absent_since_ms": NOW_MS - 2000})
+        action = decide(now)
+        assert isinstance(action, Recover)
+        assert action.error.code == "run_lost"
+
+    def test_a_forgotten_run_with_a_complete_result_has_succeeded(self):
+        seen = {"absent_since_ms": NOW_MS - 2000, "manifest": VALID}
+        attempt = {"outcome": word(SUCCEEDED)}
+        action = decide(situation(J.UPLOADING, run=run(R.ABSENT), seen=seen, attempt=attempt))
+        assert isinstance(action, Finish)
+        assert action.state is J.SUCCEEDED
+
+
+def _ended(status: Any, **fields: Any) -> Any:
+    seen = {"ended_since_ms": NOW_MS - 10_000, **fields.pop("seen", {})}
+    return decide(situation(fields.pop("state", J.RUNNING), run=status, seen=seen, **fields))
+
+
+class TestTheEnd:
+    def test_success_needs_the_manifest(self):
+        attempt = {"outcome": word(SUCCEEDED)}
+        assert _ended(run(R.SUCCEEDED, exit_code=0), attempt=attempt) == VerifyManifest()
+
+    def test_success_with_all_three(self):
+        action = _ended(
+            run(R.SUCCEEDED, exit_code=0),
+            attempt={"outcome": word(SUCCEEDED)},
+            seen={"manifest": VALID},
+        )
+        assert action == Finish(state=J.SUCCEEDED, detail=SUCCEEDED.detail)
+
+    @pytest.mark.parametrize(
+        ("status", "outcome", "verdict", "code"),
+        [
+            (run(R.SUCCEEDED, exit_code=0), SUCCEEDED, INVALID, "manifest_invalid"),
+            (run(R.SUCCEEDED, exit_code=0), None, None, "manifest_invalid"),
+            (run(R.FAILED, exit_code=137), SUCCEEDED, VALID, "killed"),
+            (run(R.FAILED, exit_code=-9), None, None, "killed"),
+            (run(R.FAILED), None, None, "killed"),
+            (run(R.FAILED, exit_code=77), None, None, "interrupted"),
+            (run(R.FAILED, exit_code=77), STOPPED, None, "interrupted"),
+            (run(R.STOPPED), None, None, "interrupted"),
+            (run(R.FAILED, exit_code=73), None, None, "storage_unavailable"),
+            (run(R.FAILED, exit_code=79), None, None, "gateway_unreachable"),
+            (run(R.FAILED, exit_code=1, failure="run_lost"), None, None, "run_lost"),
+            (run(R.FAILED, exit_code=1, failure="killed"), STOPPED, None, "killed"),
+        ],
+    )
+    def test_trouble_that_may_pass_is_tried_again(self, status, outcome, verdict, code):
+        attempt = {"outcome": word(outcome)} if outcome else {}
+        action = _ended(status, attempt=attempt, seen={"manifest": verdict})
+        assert isinstance(action, Recover)
+        assert action.error.code == code
+
+    @pytest.mark.parametrize(
+        ("status", "outcome", "code"),
+        [
+            (run(R.FAILED, exit_code=67), FAILED, "data_invalid"),
+            (run(R.FAILED, failure="out_of_memory"), FAILED, "data_invalid"),
+            (run(R.FAILED, exit_code=137, failure="out_of_memory"), None, "out_of_memory"),
+            (run(R.FAILED, exit_code=65), None, "data_not_found"),
+            (run(R.FAILED, exit_code=1), None, "trainer_crashed"),
+            (run(R.FAILED, exit_code=3), None, "trainer_crashed"),
+            (run(R.STOPPED, failure="deadline_exceeded"), None, "deadline_exceeded"),
+        ],
+    )
+    def test_the_users_trouble_ends_the_job(self, status, outcome, code):
+        action = _ended(status, attempt={"outcome": word(outcome)} if outcome else {})
+        assert isinstance(action, Finish)
+        assert action.state is J.FAILED
+        assert action.error is not None
+        assert action.error.code == code
+
+    def test_the_trainers_own_words_are_kept(self):
+        action = _ended(run(R.FAILED, exit_code=67), attempt={"outcome": word(FAILED)})
+        assert isinstance(action, Finish)
+        assert action.detail == "train.jsonl line 7 is not JSON."
+
+    def test_a_code_of_a_newer_trainer_is_kept(self):
+        news = FailedEvent(code="cosmic_ray", detail="A bit flipped.")
+        action = _ended(run(R.FAILED, exit_code=90), attempt={"outcome": word(news)})
+        assert isinstance(action, Finish)
+        assert action.error is not None
+        assert action.error.code == "cosmic_ray"
+
+    def test_without_retries_left_trouble_ends_the_job(self):
+        action = _ended(run(R.FAILED, exit_code=-9), job={"retries_left": 0})
+        assert isinstance(action, Finish)
+        assert action.state is J.FAILED
+
+    def test_last_words_may_still_be_under_way(self):
+        status = run(R.FAILED, exit_code=1)
+        now = situation(J.RUNNING, run=status, seen={"ended_since_ms": NOW_MS - 100})
+        assert isinstance(decide(now), Wait)
+
+    def test_a_twin_that_lost_the_claim_says_nothing_of_the_winner(self):
+        assert isinstance(_ended(run(R.FAILED, exit_code=78)), Wait)
+
+    def test_unless_the_winner_is_silent(self):
+        action = _ended(run(R.FAILED, exit_code=78), attempt={"last_seen_ms": LONG_AGO})
+        assert isinstance(action, Recover)
+        assert action.error.code == "run_lost"
+
+    def test_a_run_that_ended_before_it_was_heard_of(self):
+        action = _ended(run(R.FAILED, exit_code=64), state=J.STARTING)
+        assert isinstance(action, Finish)
+
+
+class TestStopping:
+    ASKED = {"desired": "stop", "stop_reason": "cancel"}
+
+    @pytest.mark.parametrize("state", [J.LAUNCHING, J.PENDING, J.STARTING, J.RUNNING, J.UPLOADING])
+    def test_the_wish_is_stored_first(self, state):
+        now = situation(state, run=run(R.RUNNING), job=self.ASKED)
+        assert decide(now) == Stop(reason="cancel")
+
+    def test_a_used_up_budget_stops_the_run(self):
+        now = situation(J.RUNNING, run=run(R.RUNNING), attempt={"claimed_ms": NOW_MS - 3_600_000})
+        assert decide(now) == Stop(reason="deadline")
+
+    def test_waiting_in_a_queue_uses_nothing_up(self):
+        now = situation(J.PENDING, run=run(R.PENDING), attempt={"created_ms": 0, **UNCLAIMED})
+        assert isinstance(decide(now), Wait)
+
+    def test_then_the_engine_is_asked(self):
+        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED)
+        assert decide(now) == CancelRun()
+
+    def test_once(self):
+        seen = {"cancelled_ms": NOW_MS - 1000}
+        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED, seen=seen)
+        assert isinstance(decide(now), Wait)
+
+    def test_and_again_when_the_grace_is_long_over(self):
+        seen = {"cancelled_ms": NOW_MS - 151_000}
+        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED, seen=seen)
+        assert decide(now) == CancelRun()
+
+    def test_an_engine_in_trouble_is_waited_for(self):
+        now = situation(J.STOPPING, job=self.ASKED, seen={"trouble": "down"})
+        assert isinstance(decide(now), Wait)
+
+    @pytest.mark.parametrize("outcome", [None, STOPPED, FAILED])
+    def test_the_end_that_the_engine_confirms_is_a_cancellation(self, outcome):
+        attempt = {"outcome": word(outcome)} if outcome else {}
+        status = run(R.STOPPED, exit_code=77)
+        action = _ended(status, state=J.STOPPING, job=self.ASKED, attempt=attempt)
+        assert isinstance(action, Finish)
+        assert action.state is J.CANCELLED
+
+    def test_a_deadline_is_a_failure(self):
+        job = {"desired": "stop", "stop_reason": "deadline"}
+        action = _ended(run(R.STOPPED), state=J.STOPPING, job=job)
+        assert isinstance(action, Finish)
+        assert action.state is J.FAILED
+        assert action.error is not None
+        assert action.error.code == "deadline_exceeded"
+
+    def test_a_complete_result_wins(self):
+        fields = {"state": J.STOPPING, "job": self.ASKED, "attempt": {"outcome": word(SUCCEEDED)}}
+        status = run(R.STOPPED, exit_code=143)
+        assert _ended(status, **fields) == VerifyManifest()
+        action = _ended(status, seen={"manifest": VALID}, **fields)
+        assert isinstance(action, Finish)
+        assert action.state is J.SUCCEEDED
+
+    def test_an_incomplete_one_does_not(self):
+        action = _ended(
+            run(R.STOPPED, exit_code=143),
+            state=J.STOPPING,
+            job=self.ASKED,
+            attempt={"outcome": word(SUCCEEDED)},
+            seen={"manifest": INVALID},
+        )
+        assert isinstance(action, Finish)
+        assert action.state is J.CANCELLED
+
+    def test_a_run_that_was_never_submitted_is_over_when_the_engine_knows_none(self):
+        attempt = {"submitted": False, **UNCLAIMED}
+        now = situation(J.STOPPING, run=run(R.ABSENT), job=self.ASKED, attempt=attempt)
+        assert isinstance(decide(now), Finish)
+
+
+class TestAfterTheEnd:
+    CLOSED = {"ended_ms": NOW_MS - 5000}
+    TIDY = {"ended_ms": NOW_MS - 5000, "cleaned": True}
+
+    @pytest.mark.parametrize("state", [J.SUCCEEDED, J.FAILED, J.CANCELLED])
+    def test_nothing_moves_a_finished_job(self, state):
+        for status in R:
+            now = situation(state, run=run(status), attempt=self.CLOSED)
+            assert isinstance(decide(now), CleanUp | CancelRun)
+
+    def test_credentials_go_when_nobody_needs_them(self):
+        action = decide(situation(J.SUCCEEDED, attempt=self.TIDY))
+        assert isinstance(action, DestroySecrets)
+        assert action.fields == ["request", "callbacks"]
+
+    def test_callbacks_stay_while_a_delivery_waits(self):
+        now = situation(J.FAILED, attempt=self.TIDY, seen={"pending_deliveries": 1})
+        action = decide(now)
+        assert isinstance(action, DestroySecrets)
+        assert action.fields == ["request"]
+
+    def test_a_failed_jobs_credentials_can_be_kept_for_a_retry(self):
+        keeping = ControlSettings(keep_secrets_for_retry_s=60.0)
+        now = situation(J.FAILED, attempt=self.TIDY, settings=keeping)
+        assert decide(now) == Wait(until_ms=NOW_MS + 55_000)
+        done = situation(J.SUCCEEDED, attempt=self.TIDY, settings=keeping)
+        assert isinstance(decide(done), DestroySecrets)
+
+
+def test_decide_is_pure():
+    now = situation(J.RUNNING, run=run(R.RUNNING))
+    assert decide(now) == decide(now)
+    assert SETTINGS == now.settings
