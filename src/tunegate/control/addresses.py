@@ -67,18 +67,22 @@ def address_problems(request: TrainRequest, rules: AddressRules) -> list[Problem
 
 
 def place_of(uri: str) -> Place:
-    """The canonical place of an address or absolute path. Raises ValueError when it has none."""
-    if not scheme_of(uri):
-        return "file", "", _segments(uri)
+    """The canonical place of an address or absolute path. Raises ValueError when it has none.
+
+    In files a doubled slash is one; in keys of object stores and URLs it names another place.
+    """
     scheme = scheme_of(uri)
+    if not scheme:
+        return "file", "", _without_empty(_segments(uri))
     authority, _, path = uri.partition("://")[2].partition("/")
+    if scheme == "file":
+        host = "" if authority == "localhost" else authority
+        return scheme, host, _without_empty(_segments(path))
     if scheme == "s3":
         return scheme, authority, _segments(path)
-    if scheme == "file":
-        return scheme, "" if authority == "localhost" else authority, _segments(path)
     parts = urlsplit(uri)
     host = (parts.hostname or "").rstrip(".")
-    return scheme, f"{host}:{parts.port or _PORTS.get(scheme)}", _segments(parts.path)
+    return scheme, f"{host}:{parts.port or _PORTS.get(scheme)}", _segments(path)
 
 
 def lies_below(place: Place, prefix: Place) -> bool:
@@ -87,10 +91,14 @@ def lies_below(place: Place, prefix: Place) -> bool:
 
 
 def _segments(path: str) -> tuple[str, ...]:
-    segments = tuple(part for part in path.split("/") if part)
+    segments = tuple(path.rstrip("/").split("/")) if path.strip("/") else ()
     if any(_decoded(part) in {".", ".."} for part in segments):
         raise ValueError("An address must not hold `.` or `..` segments.")
     return segments
+
+
+def _without_empty(segments: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(segment for segment in segments if segment)
 
 
 def _decoded(segment: str) -> str:

@@ -6,12 +6,11 @@ import msgspec
 
 from tunegate.contract.attempt import ManifestFile
 from tunegate.contract.job import FileList, StoredFile
-from tunegate.contract.request import Auth
 from tunegate.control.context import ControlContext
 from tunegate.control.reading import every_event
 from tunegate.control.records import RESULT_FILES, JobRecord, JobState
 from tunegate.control.sealed import open_request
-from tunegate.sdk.storage import StorageError
+from tunegate.sdk.storage import ObjectStore, StorageError
 
 
 async def artifacts(context: ControlContext, job: JobRecord) -> FileList:
@@ -44,16 +43,21 @@ async def _listed_at_success(context: ControlContext, job: JobRecord) -> list[Ma
     return listed
 
 
+async def open_output(context: ControlContext, job: JobRecord) -> ObjectStore:
+    """The store of the job's output, with the job's own credentials while they are there."""
+    request = await open_request(context.store, context.sealer, job)
+    auth = request.artifacts.auth if request is not None else None
+    return context.open_store(job.output_uri, context.storage, auth)
+
+
 async def _links(
     context: ControlContext, job: JobRecord, uris: Sequence[str]
 ) -> Sequence[str | None]:
     """Presigned links where the job's credentials (or the gateway's own) still allow them."""
     if not uris:
         return []
-    request = await open_request(context.store, context.sealer, job)
-    auth: Auth | None = request.artifacts.auth if request is not None else None
     try:
-        async with context.open_store(job.output_uri, context.storage, auth) as store:
+        async with await open_output(context, job) as store:
             return [await store.presign(uri) for uri in uris]
     except StorageError:
         return [None] * len(uris)
