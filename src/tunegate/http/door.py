@@ -25,7 +25,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _ANY_HOST_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapers call by address; these answer no question that a foreign web page could put."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_WILDCARD = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  recognised, not bound
+WILDCARD = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  recognised, not bound
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _FIXED_HEADERS = (
     (b"cache-control", b"no-store"),
@@ -50,7 +50,7 @@ class Door:
         self._meters = meters
         public = urlsplit(settings.public_url or "")
         self._public = public.netloc.encode()
-        names = {*settings.allowed_hosts, settings.host, public.hostname or ""} - _WILDCARD
+        names = {*settings.allowed_hosts, settings.host, public.hostname or ""} - WILDCARD
         self._hosts = _LOOPBACK | {name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

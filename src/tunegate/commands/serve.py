@@ -1,0 +1,120 @@
+"""`tunegate serve`: the gateway on one address, in one process."""
+
+import argparse
+import gc
+import os
+import signal
+import socket
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from msgspec import structs
+
+from tunegate.control.sealer import KeyFileUnsafe
+from tunegate.control.signing import SigningSecretInvalid
+from tunegate.gateway import Gateway
+from tunegate.settings import Settings, SettingsError, load
+from tunegate.telemetry import configure
+
+_BACKLOG = 2048
+_GC_THRESHOLDS = (50_000, 20, 50)
+"""Collections are rarer than Python's own choice: they make the slowest requests slow."""
+_UNUSABLE = (OSError, ValueError, KeyFileUnsafe, SigningSecretInvalid)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may be said on the command line; all else is in the file and the environment."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML file (or TUNEGATE_CONFIG)"
+    )
+    parser.add_argument("--host", help="address to listen on, instead of server.host")
+    parser.add_argument("--port", type=int, help="port to listen on, instead of server.port")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until asked to stop. Exit code 2: the settings can't be used."""
+    file = arguments.config or os.environ.get("TUNEGATE_CONFIG")
+    given = {"host": arguments.host, "port": arguments.port}
+    try:
+        settings, tokens = load(
+            Path(file) if file else None,
+            os.environ,
+            {k: v for k, v in given.items() if v is not None},
+        )
+        configure(level=settings.log_level)
+        listener = _listen(settings)
+        settings = _with_port(settings, listener.getsockname()[1])
+        gateway = Gateway(settings, tokens)
+    except SettingsError as error:
+        return _refuse(error.problems)
+    except _UNUSABLE as error:
+        return _refuse([str(error)])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Uvicorn repeats the signal to whoever handled it before, once all is closed: then it has done its work.
+        signal.signal(number, _done)
+    server = _Server(gateway)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that ends streams before it waits for requests, and keeps start-up objects out of the collector's way."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        server = gateway.settings.server
+        super().__init__(
+            uvicorn.Config(
+                gateway.app,
+                loop="uvloop",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=server.idle_timeout_s,
+                timeout_graceful_shutdown=server.shutdown_grace_s,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._gateway.streams.close()
+        await super().shutdown(sockets)
+
+
+def _done(_number: int, _frame: object) -> None:
+    """Nothing is left to do for this signal."""
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.server.host, settings.server.port
+    family = socket.AF_INET6 if _is_v6(host) else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def _is_v6(host: str) -> bool:
+    try:
+        return ip_address(host).version == 6
+    except ValueError:
+        return False
+
+
+def _with_port(settings: Settings, port: Any) -> Settings:
+    return structs.replace(settings, server=structs.replace(settings.server, port=port))
+
+
+def _refuse(problems: list[str]) -> int:
+    for problem in problems:
+        sys.stderr.write(f"tunegate: {problem}\n")
+    return 2

@@ -1,0 +1,171 @@
+"""The composition root: the one place where settings become a running gateway and all rooms meet."""
+
+import asyncio
+import random
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from litestar import Litestar
+
+from tunegate import __version__
+from tunegate.control.artifacts import open_output
+from tunegate.control.context import ControlContext
+from tunegate.control.courier import Courier
+from tunegate.control.manifest import ManifestVerifier
+from tunegate.control.outbound import Outbound
+from tunegate.control.outbox import Outbox
+from tunegate.control.reconciler import Reconciler
+from tunegate.control.registry import BackendRegistry, LauncherRegistry
+from tunegate.control.sealer import Sealer
+from tunegate.control.service import JobService
+from tunegate.control.settings import WebhookSettings
+from tunegate.control.signing import Signer
+from tunegate.control.store.sqlite import SqliteStore
+from tunegate.egress import EgressClient, EgressFailed, EgressRefused, check_url
+from tunegate.http.app import create_app
+from tunegate.http.door import WILDCARD
+from tunegate.http.facade import Context
+from tunegate.http.meters import Meters
+from tunegate.http.settings import ServerSettings
+from tunegate.http.streams import Streams
+from tunegate.sdk.clock import Clock, SystemClock
+from tunegate.sdk.launcher import Launcher, LauncherContext
+from tunegate.settings import Settings, Tokens
+from tunegate.storage.open import open_store
+from tunegate.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+class Gateway:
+    """All parts, built and not yet started. `app` starts and stops them with its own life.
+
+    Raises OSError, ValueError and KeyFileUnsafe when the settings can't be worked with on this machine.
+    """
+
+    def __init__(self, settings: Settings, tokens: Tokens, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self._clock = clock or SystemClock()
+        self._owner = f"{socket.gethostname()}-{secrets.token_hex(6)}"
+        settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._store = SqliteStore(settings.store_path, self._clock)
+        self._sealer = Sealer(settings.key_path)
+        self._control = self._control_context()
+        self._reconciler = self._build_reconciler()
+        self._egress = EgressClient(settings.egress)
+        self._outbox = self._build_outbox()
+        self.streams = Streams(settings.server.max_streams)
+        self.jobs = JobService(self._control)
+        context = Context(self.jobs, settings.server, self.streams, Meters(self._store.counts))
+        self.app: Litestar = create_app(context, tokens, self._lifespan)
+
+    def _control_context(self) -> ControlContext:
+        settings, allowed = self.settings, self.settings.plugins.allowed_distributions
+        place = LauncherContext(state_dir=str(settings.state_path), clock=self._clock)
+        return ControlContext(
+            store=self._store,
+            sealer=self._sealer,
+            backends=BackendRegistry.installed_here(allowed),
+            launchers=LauncherRegistry.installed_here(settings.launchers, place, allowed),
+            control=settings.control,
+            trainer=settings.trainer,
+            webhooks=settings.webhooks,
+            storage=settings.storage,
+            state_dir=settings.state_path,
+            clock=self._clock,
+            open_store=open_store,
+            check_url=partial(check_url, policy=settings.egress),
+            new_uid=_new_uid,
+            public_url=own_url(settings.server),
+            trouble=lambda: self._reconciler.trouble() or self._outbox.trouble(),
+        )
+
+    def _build_reconciler(self) -> Reconciler:
+        return Reconciler(
+            store=self._store,
+            launchers=self._control.launchers.all(),
+            sealer=self._sealer,
+            settings=self.settings.control,
+            webhooks=self.settings.webhooks,
+            clock=self._clock,
+            verify_manifest=ManifestVerifier(partial(open_output, self._control)),
+            state_dir=self.settings.state_path,
+            gateway_url=own_url(self.settings.server),
+            owner=self._owner,
+        )
+
+    def _build_outbox(self) -> Outbox:
+        courier = Courier(
+            store=self._store,
+            sealer=self._sealer,
+            outbound=Outbound(client=self._egress, refused=EgressRefused, failed=EgressFailed),
+            settings=self.settings.webhooks,
+            signer=_signer(self.settings.webhooks),
+            clock=self._clock,
+            chance=random.SystemRandom().random,
+        )
+        return Outbox(
+            store=self._store,
+            courier=courier,
+            settings=self.settings.webhooks,
+            clock=self._clock,
+            owner=self._owner,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Litestar) -> AsyncGenerator[None]:
+        """Store first and last; what acts on jobs starts after what it needs and stops before it."""
+        async with AsyncExitStack() as stack:
+            await self._store.open()
+            stack.push_async_callback(self._store.close)
+            for launcher in self._control.launchers.all().values():
+                await self._start_launcher(launcher, stack)
+            await stack.enter_async_context(self._egress)
+            await self._outbox.start()
+            stack.push_async_callback(self._outbox.stop)
+            await self._reconciler.start()
+            stack.push_async_callback(self._reconciler.stop)
+            stack.callback(self.streams.close)
+            self._announce()
+            yield
+        log.info("gateway_stopped")
+
+    async def _start_launcher(self, launcher: Launcher, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(launcher.close)
+        async with asyncio.timeout(_LAUNCHER_START_S):
+            await launcher.start()
+
+    def _announce(self) -> None:
+        log.info(
+            "gateway_started",
+            host=self.settings.server.host,
+            port=self.settings.server.port,
+            backends=self._control.backends.names(),
+            launchers=self._control.launchers.names(),
+            version=__version__,
+        )
+
+
+_LAUNCHER_START_S = 60.0
+
+
+def own_url(server: ServerSettings) -> str:
+    """How clients and trainers reach this gateway."""
+    if server.public_url:
+        return server.public_url.rstrip("/")
+    host = "127.0.0.1" if server.host in WILDCARD else server.host
+    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
+
+
+def _new_uid() -> str:
+    return secrets.token_hex(10)
+
+
+def _signer(settings: WebhookSettings) -> Signer | None:
+    if settings.signing_secret_file is None:
+        return None
+    return Signer(Path(settings.signing_secret_file).expanduser().read_text())
