@@ -28,13 +28,17 @@ async def read_log(
         async for chunk in _read_file(kept, offset):
             yield chunk
         return
+    stream = launcher.logs(attempt.run_name, follow=follow, offset=offset)
     try:
-        async for chunk in launcher.logs(attempt.run_name, follow=follow, offset=offset):
+        async for chunk in stream:
             yield chunk
     except EngineUnavailable as error:
         raise TunegateError(
             "unavailable", "The engine does not give its log now.", retry_after_s=5
         ) from error
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()
 
 
 async def _current(

@@ -1,6 +1,7 @@
 """`JobService`: everything that can be asked of the control plane, one method per question. Errors are TunegateError."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 from tunegate.contract.attempt import ClaimGrant, ClaimRequest, EventBatch, EventReceipt
 from tunegate.contract.job import (
@@ -96,8 +97,9 @@ class JobService:
     ) -> AsyncGenerator[JobEvent]:
         """What was missed, then what comes; ends when the job has ended. The first step may raise job_not_found."""
         job = await reading.find(self._context, principal, job_id)
-        async for event in reading.follow(self._context, self._wakeups, job, after):
-            yield event
+        async with aclosing(reading.follow(self._context, self._wakeups, job, after)) as coming:
+            async for event in coming:
+                yield event
 
     async def metrics(self, principal: Principal, job_id: str) -> MetricSeries:
         job = await reading.find(self._context, principal, job_id)
@@ -117,8 +119,9 @@ class JobService:
         """The latest run's output from byte `offset`. The first step may raise job_not_found."""
         job = await reading.find(self._context, principal, job_id)
         log = run_log.read_log(self._context, self._wakeups, job, follow=follow, offset=offset)
-        async for chunk in log:
-            yield chunk
+        async with aclosing(log):
+            async for chunk in log:
+                yield chunk
 
     async def claim(self, attempt_id: str, token: str, request: ClaimRequest) -> ClaimGrant:
         """A trainer claims its attempt. Raises unauthorized, claim_refused."""
