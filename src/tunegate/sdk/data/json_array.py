@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any, BinaryIO, NoReturn
 
-from tunegate.sdk.data.source import BOM, MAX_ROW_BYTES, RowError, Rows, SourceRow
+from tunegate.sdk.data.source import MAX_ROW_BYTES, RowError, Rows, SourceRow
 
 _CHUNK_BYTES = 2**16
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -19,8 +19,9 @@ def read_json_array(stream: BinaryIO, name: str, *, cut: bool) -> Rows:
     window = _Window(stream)
     try:
         yield from _elements(window, name)
-    except UnicodeDecodeError:
-        yield RowError(file=name, line=window.line, reason="not UTF-8")
+    except UnicodeDecodeError as error:
+        line = window.last_line + error.object[: error.start].count(b"\n")
+        yield RowError(file=name, line=line, reason="not UTF-8")
     except RecursionError:
         yield RowError(file=name, line=window.line, reason="the JSON is nested too deeply")
     except json.JSONDecodeError as error:
@@ -50,13 +51,16 @@ class _Window:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self._json = json.JSONDecoder(parse_constant=_refuse)
         self._text = ""
         self.line = 1
         self.ended = False
-        self._fill(_CHUNK_BYTES)
-        self._text = self._text.removeprefix(BOM.decode())
+
+    @property
+    def last_line(self) -> int:
+        """The line where the window ends."""
+        return self.line + self._text.count("\n")
 
     def peek(self) -> str:
         """The next character that is not white space, "" at the end."""

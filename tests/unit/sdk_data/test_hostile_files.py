@@ -1,0 +1,141 @@
+"""Files that are broken or mean harm: one clear error each, no content in it, memory bounded."""
+
+import gzip
+import json
+import pickle
+import tracemalloc
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tunegate.sdk.data import MAX_ROW_BYTES, RowError, SourceRow, read_rows, source
+
+CANARY = "c4n4ry"
+
+
+def errors(path: Path) -> list[str]:
+    return [str(item) for item in read_rows(path) if isinstance(item, RowError)]
+
+
+GOOD = b'{"text": "fine"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("utf8.jsonl", GOOD + b'{"text": "c4n4ry \xff"}\n', "utf8.jsonl:2: not UTF-8 (the line starts at byte 17)"),
+        ("cut.jsonl", GOOD + b'{"text": "c4n4ry', "cut.jsonl:2: not JSON: Input data was truncated (the line starts at byte 17)"),
+        ("nul.jsonl", b'{"text": "c4n4ry\0"}\n', "nul.jsonl:1: not JSON: JSON is malformed: invalid character (byte 16) (the line starts at byte 0)"),
+        ("list.jsonl", GOOD + b'"c4n4ry"\n', "list.jsonl:2: not a JSON object: Expected `object`, got `str`"),
+        ("nan.jsonl", b'{"text": NaN}\n', "nan.jsonl:1: not JSON: JSON is malformed: invalid character (byte 9) (the line starts at byte 0)"),
+        ("deep.jsonl", b'{"text":' + b"[" * 100_000 + b"\n", "deep.jsonl:1: the JSON is nested too deeply"),
+        ("pickle.jsonl", pickle.dumps({"text": CANARY}), "pickle.jsonl:1: not JSON: JSON is malformed: invalid character (byte 0) (the line starts at byte 0)"),
+        ("pickle", pickle.dumps({"text": CANARY}), "pickle: the format is not known: JSONL, a JSON array, CSV with a header and parquet can be read"),
+        ("array.json", b'[{"text": "c4n4ry"}, {"text": ', "array.json:1: not JSON: Expecting value"),
+        ("array2.json", b'[{"text": "a"}\n {"text": "c4n4ry"}]', "array2.json:2: not JSON: , expected"),
+        ("array3.json", b'[\n"c4n4ry"]', "array3.json:2: an element of the array is not an object"),
+        ("array4.json", b'[\n{"text": "\xff\xff"}]', "array4.json:2: not UTF-8"),
+        ("array5.json", b'[{"text": NaN}]', "array5.json:1: not JSON: NaN and Infinity are not JSON"),
+        ("array6.json", b'[{"text":' + b"[" * 100_000, "array6.json:1: the JSON is nested too deeply"),
+        ("headless.csv", b"c4n4ry,what\nfoo,bar\n", "headless.csv:1: the first line names no column that is known, is the header missing? Known: answer, completion, context, conversations, functions, input, instruction, messages, output, prompt, question, response, system, text, tools"),
+        ("twice.csv", b"text,text\nfoo,bar\n", "twice.csv:1: a column name stands twice in the header"),
+        ("cells.csv", b"text,label\nc4n4ry\n", "cells.csv:2: 1 cells where the header has 2"),
+        ("quote.csv", b'text,label\n"c4n4ry"x,1\n', "quote.csv:2: not CSV: ',' expected after '\"'"),
+        ("open.csv", b'text\n"c4n4ry\n\n', "open.csv:2: not CSV: unexpected end of data"),
+        ("utf8.csv", b"text\nfine\n\xe9t\xe9\n", "utf8.csv:3: not UTF-8 (the line starts at byte 10)"),
+        ("bad.parquet", b"PAR1c4n4ry", "bad.parquet: not a readable parquet file"),
+        ("pickle.parquet", pickle.dumps(CANARY), "pickle.parquet: not a readable parquet file"),
+        ("broken.jsonl.gz", gzip.compress(GOOD)[:-9], "broken.jsonl.gz: the gzip file is damaged"),
+        ("fake.jsonl.gz", b"\x1f\x8bc4n4ry", "fake.jsonl.gz: the gzip file is damaged"),
+    ],
+)  # fmt: skip
+def test_one_error(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(data)
+    assert errors(file) == [message]
+    assert CANARY not in message
+
+
+def test_reading_goes_on_after_a_bad_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b"bad\n" + GOOD + b"worse\n" + GOOD)
+    assert [type(item) for item in read_rows(file)] == [RowError, SourceRow, RowError, SourceRow]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json"])
+def test_a_huge_row_is_refused_in_little_memory(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 2**20
+    for module in ("source", "json_array", "csv_file"):
+        monkeypatch.setattr(f"tunegate.sdk.data.{module}.MAX_ROW_BYTES", limit)
+    start = {"a.jsonl": b'{"text": "', "a.csv": b"text\n", "a.json": b'[{"text": "'}[name]
+    file = tmp_path / name
+    file.write_bytes(start + b"x" * 40 * limit)
+    tracemalloc.start()
+    found = errors(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == 1
+    assert found[0].startswith(f"{name}:")
+    assert peak < 16 * limit
+
+
+def test_a_huge_quoted_csv_field_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunegate.sdk.data.csv_file.MAX_ROW_BYTES", 1000)
+    file = tmp_path / "a.csv"
+    file.write_bytes(b'text\n"' + b"line\n" * 1000)
+    assert errors(file) == ["a.csv:2: not CSV: field larger than field limit (1000)"]
+
+
+def test_the_cap_is_32_mib() -> None:
+    assert MAX_ROW_BYTES == source.MAX_ROW_BYTES == 33_554_432
+
+
+def test_truncated_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": [CANARY * 100] * 1000}), file)
+    file.write_bytes(file.read_bytes()[:-100])
+    assert errors(file) == ["a.parquet: not a readable parquet file"]
+
+
+def test_damaged_pages_of_parquet(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"text": [f"{place:099}" for place in range(1000)]}),
+        file,
+        compression="zstd",
+        use_dictionary=False,
+    )
+    data = bytearray(file.read_bytes())
+    data[200:400] = b"\xff" * 200
+    file.write_bytes(data)
+    assert errors(file)
+
+
+def test_parquet_extension_types_are_refused_even_inside_lists(tmp_path: Path) -> None:
+    for number, kind in enumerate((pa.json_(), pa.list_(pa.json_()))):
+        file = tmp_path / f"{number}.parquet"
+        values = ['"a"'] if number == 0 else [['"a"']]
+        storage = pa.array(values, pa.string() if number == 0 else pa.list_(pa.string()))
+        pq.write_table(pa.table({"text": storage.cast(kind)}), file)
+        assert errors(file) == [
+            f"{number}.parquet: column text has an extension type; only plain types are read"
+        ]
+
+
+def test_parquet_without_a_known_column(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"body": ["x"], "x" * 200: ["y"]}), file)
+    [message] = errors(file)
+    assert message.startswith("a.parquet: the keys (body, 1 more) fit no known shape: text; prompt")
+
+
+def test_an_array_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps([{"text": "x"}]).encode())
+    assert list(read_rows(file)) == [SourceRow(line=1, value={"text": "x"})]
