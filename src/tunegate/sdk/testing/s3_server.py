@@ -35,7 +35,7 @@ class S3Server:
         self.access_key = f"AK{secrets.token_hex(9).upper()}"
         self.secret_key = secrets.token_urlsafe(30)
         self.endpoint_url = ""
-        self._home = home
+        self._home = home.resolve()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -55,7 +55,11 @@ class S3Server:
         ]  # fmt: skip
         with (self._home / "output.log").open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own argument list, no shell
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         try:
             self._wait_until_healthy(self._process)
@@ -132,7 +136,8 @@ def _free_ports(count: int) -> list[int]:
     found: list[int] = []
     try:
         while len(found) < count:
-            port = 20_000 + secrets.randbelow(10_000)
+            # Both below the range from which the kernel takes ports for outgoing connections.
+            port = 12_000 + secrets.randbelow(10_000)
             pair = [socket.socket(), socket.socket()]
             held += pair
             try:
