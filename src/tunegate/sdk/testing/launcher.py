@@ -103,6 +103,7 @@ class LauncherConformance:
         while word not in await text(launcher, name):
             assert time.monotonic() < end, f"never said {word!r}"
             await asyncio.sleep(0.05)
+            await launcher.poll([name])
 
     async def test_unknown_runs(self, launcher: Launcher) -> None:
         statuses = await launcher.poll(["run-nobody"])
