@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from tunegate.control.store.errors import StoreUnsafe, unavailable
+from tunegate.control.store.errors import unavailable
 from tunegate.control.store.sqlite.connection import TROUBLE
 from tunegate.sdk.clock import Clock
 
@@ -104,8 +104,9 @@ class Writer:
             for request in batch:
                 self._perform(db, request)
             db.execute("COMMIT")
-        except (apsw.Error, StoreUnsafe) as error:
-            # Nothing of this transaction is on disk. A fresh connection carries no trace of the trouble.
+        except Exception as error:
+            # Nothing of this transaction counts, whatever went wrong, and the thread must live on. A fresh connection
+            # carries no trace of the trouble.
             logger.exception("The job store could not commit %d requests", len(batch))
             self._disconnect()
             for request in batch:

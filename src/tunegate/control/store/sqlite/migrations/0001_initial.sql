@@ -76,11 +76,11 @@ CREATE TABLE delivery (
     outcome        TEXT,
     ended_ms       INTEGER,
     note           TEXT,
-    body           BLOB    NOT NULL,
-    UNIQUE (uid, channel, sequence)
+    body           BLOB    NOT NULL
 ) STRICT;
 
 CREATE INDEX delivery_due ON delivery (next_at_ms) WHERE head = 1;
+CREATE INDEX delivery_queue ON delivery (uid, channel, outcome, sequence);
 CREATE INDEX delivery_waiting ON delivery (created_ms) WHERE outcome IS NULL;
 
 CREATE TABLE sealed (
