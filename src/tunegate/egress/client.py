@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
 import aiohttp
@@ -130,8 +130,7 @@ class EgressClient:
             yield WebSocketPush(socket, self._policy.total_timeout_s)
         finally:
             reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await reader
+            await asyncio.gather(reader, return_exceptions=True)
             await socket.close()
 
     @property
