@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from conformance.job_store_suite import JobStoreSuite
-from support.job_samples import ManualClock
+from support.job_samples import ManualClock, submission
 from tunegate.control.store.protocol import JobStore
 from tunegate.control.store.sqlite import SqliteStore
 
@@ -43,3 +44,13 @@ class TestSqliteStore(JobStoreSuite):
         yield again
         for each in opened:
             await each.close()
+
+    async def test_destroyed_bytes_leave_the_files(self, store: JobStore, path: Path) -> None:
+        canary = b"canary" * 20
+        sent = replace(submission(), sealed={"secrets": canary})
+        created = await store.create_job(sent)
+        await store.destroy_sealed(created.job.uid, ["secrets"])
+        await store.close()
+        assert path.exists()
+        for file in path.parent.iterdir():
+            assert canary not in file.read_bytes()
