@@ -1,10 +1,13 @@
 """`python -m tunegate.trainer job.json [--secrets secrets.json] [--work-dir DIR]`."""
 
 import argparse
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
+from tunegate.contract.training import TrainingSpec
 from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.config import read_launch
 
@@ -15,6 +18,7 @@ QUIET = {
     "TQDM_DISABLE": "1",
 }
 """For libraries that read them when they are imported."""
+EIGHT_BIT = frozenset({"adamw_8bit", "paged_adamw_8bit"})
 
 
 def main() -> int:
@@ -23,16 +27,34 @@ def main() -> int:
     parser.add_argument("--secrets", type=Path, help="credentials of a run without gateway")
     parser.add_argument("--work-dir", type=Path, help="scratch folder; default: work beside job")
     arguments = parser.parse_args()
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    _quieten()
     try:
         launch = read_launch(arguments.job, arguments.secrets, arguments.work_dir)
     except TunegateError as error:
         print(error, file=sys.stderr)
         return error.spec.exit_code or 1
+    _spare_bitsandbytes(launch.spec)
     from tunegate.trainer.attempt import run_attempt
 
     return run_attempt(launch)
+
+
+def _quieten() -> None:
+    """What libraries tell their own developers is of no use in a job's log."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
+
+
+def _spare_bitsandbytes(spec: TrainingSpec) -> None:
+    """PEFT imports it wherever it is installed, which takes over a second; most jobs have no use for it.
+
+    A process trains one job, so it may be told that the package is not there.
+    """
+    if spec.quantization is None and spec.tuning.optimizer not in EIGHT_BIT:
+        sys.modules["bitsandbytes"] = None  # pyright: ignore[reportArgumentType]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MULTIPLE = 64
-"""The 4-bit kernels of a CPU want sizes in multiples of this."""
+"""On a CPU bitsandbytes quantises rows of other lengths wrongly (seen in 0.50: the error doubles)."""
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
@@ -64,7 +64,7 @@ def load_model(
     if spec.quantization is None:
         model.to(device.torch_device)
     elif spec.quantization.kind != "int8" and not device.is_cuda:
-        _check_sizes(model)
+        _prepare_4bit_for_cpu(model)
     return model
 
 
@@ -145,13 +145,21 @@ def _quantization(plan: QuantizationPlan) -> Any:
     )
 
 
-def _check_sizes(model: "PreTrainedModel") -> None:
+def _prepare_4bit_for_cpu(model: "PreTrainedModel") -> None:
+    """Check sizes and keep bitsandbytes from its CPU format for inference.
+
+    It repacks a layer for good at the first pass in eval mode; the products of a repacked layer have no gradient, and
+    all that a user would see of it is a warning and a poor result.
+    """
     from bitsandbytes.nn import Linear4bit
 
     for name, module in model.named_modules():
-        if isinstance(module, Linear4bit) and module.in_features % MULTIPLE:
+        if not isinstance(module, Linear4bit):
+            continue
+        if module.in_features % MULTIPLE:
             sentence = (
                 f"4-bit training without a GPU needs sizes in multiples of {MULTIPLE}; "
                 f"{name} has {module.in_features}."
             )
             raise TunegateError("config_invalid", sentence)
+        module.support_avx512bf16_for_cpu = False
