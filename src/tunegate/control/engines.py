@@ -8,7 +8,7 @@ from tunegate.sdk.launcher import EngineUnavailable, Launcher, RunState, RunStat
 
 CALL_TIMEOUT_S = 60.0
 """No answer within this counts as none; whether the call had its effect is then unknown."""
-_GATHER_S = 0.01
+_GATHER_S = 0.002
 """Questions that come so close together are asked as one."""
 
 

@@ -36,8 +36,9 @@ class Outbox:
         self._courier = courier
         self._settings = settings
         self._owner = owner
-        self._patience_s = 2 * settings.timeout_s
-        self._lease_ms = int(4 * settings.timeout_s * 1000)
+        # A lease outlives the wait for a slot and the try itself, but not by much: it holds up the job after a crash.
+        self._patience_s = settings.timeout_s / 3
+        self._lease_ms = int(1.5 * settings.timeout_s * 1000)
         self._work = WorkLoop(
             name="outbox",
             lease=self.lease,

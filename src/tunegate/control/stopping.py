@@ -15,7 +15,7 @@ from tunegate.control.records import AttemptRecord, JobState, StopReason
 from tunegate.control.sealed import CALLBACKS, REQUEST
 from tunegate.sdk.errors import job_error
 
-TIDY_S = 600.0
+TIDY_S = 60.0
 """How often a finished job is looked at while webhooks of it wait."""
 
 

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
-from support.job_samples import event, job
 
+from support.job_samples import event, job
 from tunegate.contract.job import JobEvent, WebhookBody
 from tunegate.control.deliveries import new_deliveries
 from tunegate.control.records import JobState

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from support.situations import FAILED, STOPPED, SUCCEEDED, attempt_of, job_in
 
+from support.situations import FAILED, STOPPED, SUCCEEDED, attempt_of, job_in
 from tunegate.contract.attempt import (
     CheckpointEvent,
     HeartbeatEvent,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from support.situations import (
     FAILED,
     INVALID,
@@ -15,7 +16,6 @@ from support.situations import (
     situation,
     word,
 )
-
 from tunegate.contract.attempt import FailedEvent
 from tunegate.control.actions import (
     Absorb,
@@ -389,4 +389,4 @@ class TestAfterTheEnd:
 def test_decide_is_pure():
     now = situation(J.RUNNING, run=run(R.RUNNING))
     assert decide(now) == decide(now)
-    assert SETTINGS == now.settings
+    assert now.settings == SETTINGS

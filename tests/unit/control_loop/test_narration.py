@@ -2,8 +2,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.job_samples import event, job
 
+from support.job_samples import event, job
 from tunegate.contract.job import Progress
 from tunegate.control.narration import LOG_MAX_BYTES, log_line, one_line, progress_line
 from tunegate.control.records import JobState
