@@ -5,7 +5,9 @@ Messages never quote an address: its query may be a credential.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tunegate.contract.problems import Problem
@@ -169,14 +171,20 @@ def _check_limits(place: Place, rules: AddressRules) -> None:
     if place[0] == "file":
         if place[1]:
             raise _Bad("not_supported", "A file:// address must not name another host.")
-        if not _below_any(place, rules.storage.file_roots):
+        roots = [str(Path(root).absolute()) for root in rules.storage.file_roots]
+        if not _below_any(place, roots):
             raise _Bad("not_allowed", "Files are allowed below storage.file_roots only.")
     if rules.prefixes is not None and not _below_any(place, rules.prefixes):
         raise _Bad("not_allowed", "The address lies outside the prefixes that the token allows.")
 
 
 def _below_any(place: Place, prefixes: Sequence[str]) -> bool:
-    return any(lies_below(place, place_of(prefix)) for prefix in prefixes)
+    """A prefix that names no place allows nothing."""
+    for prefix in prefixes:
+        with suppress(ValueError):
+            if lies_below(place, place_of(prefix)):
+                return True
+    return False
 
 
 def _list(schemes: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from tunegate.control.reading import find
 from tunegate.control.records import FINAL, JobRecord, JobState
 from tunegate.control.sealed import CALLBACKS, REQUEST, open_request, redacted, seal_request
 from tunegate.control.store.protocol import Change
-from tunegate.control.submission import examine, request_fields, status_event
+from tunegate.control.submission import counting_gpus, examine, request_fields, status_event
 from tunegate.control.views import job_view
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.redact import redacted_request
@@ -63,8 +63,9 @@ async def retry(
         job = await find(context, principal, job_id)
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
             raise TunegateError("job_not_retryable", f"The job is {job.status}.")
-        change = await _new_beginning(context, principal, job, request)
-        changed = await context.store.apply(change)
+        async with counting_gpus(context, principal):
+            change = await _new_beginning(context, principal, job, request)
+            changed = await context.store.apply(change)
         if changed is not None:
             await context.store.wake(job.uid)
             return job_view(changed, context.public_url)

@@ -1,6 +1,7 @@
 """From a request to a stored job. The 201 follows the commit."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,7 @@ async def submit(
     present = await context.store.get_job(principal.name, request.job_id)
     if present is not None:
         return _same(present, digest), False
-    async with AsyncExitStack() as stack:
-        if principal.max_gpus is not None:
-            await stack.enter_async_context(context.gpu_count_lock)
+    async with counting_gpus(context, principal):
         admitted = await examine(context, principal, request)
         job = _new_job(context, principal, admitted)
         event = status_event(job)
@@ -63,6 +62,16 @@ async def submit(
     return (created.job if created.created else _same(created.job, digest)), created.created
 
 
+@asynccontextmanager
+async def counting_gpus(context: ControlContext, principal: Principal) -> AsyncGenerator[None]:
+    """Of a token with a limit one job at a time, from the count until it is stored."""
+    if principal.max_gpus is None:
+        yield
+        return
+    async with context.gpu_count_lock:
+        yield
+
+
 async def examine(
     context: ControlContext,
     principal: Principal,
@@ -72,7 +81,7 @@ async def examine(
 ) -> Admitted:
     """Everything that is wrong with the job at once, as `invalid_job`; else what would run.
 
-    `of` is the job that is there already: it keeps its backend, and its own GPUs do not count.
+    `of` is the finished job that is to be retried: it keeps its backend.
     """
     backend = context.backends.choose(
         request.customization.method,
@@ -85,7 +94,7 @@ async def examine(
         trainer=context.trainer,
         storage=context.storage,
         check_url=context.check_url,
-        gpus_in_use=await _gpus_in_use(context, principal, of),
+        gpus_in_use=await _gpus_in_use(context, principal),
     )
     admission = admit(
         request,
@@ -141,9 +150,7 @@ def _choose_launcher(context: ControlContext, request: TrainRequest) -> Launcher
     )
 
 
-async def _gpus_in_use(
-    context: ControlContext, principal: Principal, without: JobRecord | None
-) -> int:
+async def _gpus_in_use(context: ControlContext, principal: Principal) -> int:
     """GPUs that the token's unfinished jobs ask for; counted only where it matters."""
     if principal.max_gpus is None:
         return 0
@@ -154,9 +161,7 @@ async def _gpus_in_use(
             jobs, more = await context.store.list_jobs(
                 principal.name, JobFilter(status=status), after, _PAGE
             )
-            total += sum(
-                gpus_of(job.container) for job in jobs if without is None or job.uid != without.uid
-            )
+            total += sum(gpus_of(job.container) for job in jobs)
             after = jobs[-1].job_id if jobs else None
     return total
 

@@ -1,5 +1,6 @@
 """Every rule of admission, and that all problems come at once."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,17 @@ def test_addresses(fields: dict[str, Any], path: str, code: str) -> None:
 )
 def test_addresses_that_are_fine(fields: dict[str, Any]) -> None:
     assert admitted(fields).problems == []
+
+
+def test_file_roots_may_be_written_relative_to_the_working_folder() -> None:
+    storage = StoragePolicy(file_roots=["./data"])
+    assert admitted(source(str(Path("data/x.jsonl").absolute())), storage=storage).problems == []
+    assert found(admitted(source("/data/x.jsonl"), storage=storage)) == {(D, "not_allowed")}
+
+
+def test_a_prefix_that_names_no_place_allows_nothing() -> None:
+    principal = Principal(name="acme", uri_prefixes=["s3://bucket/../", "https://[::1"])
+    assert (D, "not_allowed") in found(admitted(principal=principal))
 
 
 def test_plain_http_sources_are_the_operators_choice() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from support.front import TENANT, Front, request
@@ -70,6 +71,16 @@ class TestCancel:
         after = await record(front)
         assert (after.desired, after.stop_reason) == ("stop", "cancel")
         assert len(await front.store.lease_due("me", 5, 1000)) == 1
+
+    async def test_a_lease_that_somebody_holds_does_not_delay_it(
+        self, front: Front, service: JobService
+    ) -> None:
+        await service.submit(TENANT, request())
+        [held] = await front.store.lease_due("me", 5, 60_000)
+        await service.cancel(TENANT, "job-1")
+        later = front.clock.time_ms + 60_000
+        await change(front, epoch=held.epoch, fields={"due_ms": later}, releases_lease=True)
+        assert len(await front.store.lease_due("you", 5, 1000)) == 1
 
     async def test_twice_is_once(self, front: Front, service: JobService) -> None:
         await service.submit(TENANT, request())
@@ -235,6 +246,14 @@ class TestRetry:
                 await service.retry(TENANT, "job-1", same)
             assert code_of(caught) == "job_not_retryable"
         await service.retry(TENANT, "job-1", request(resources={"max_duration_minutes": 11}))
+
+    async def test_its_gpus_count_again(self, front: Front, service: JobService) -> None:
+        limited = msgspec.structs.replace(TENANT, max_gpus=1)
+        await service.submit(limited, request())
+        await end(front)
+        await service.submit(limited, request(job_id="job-2"))
+        with pytest.raises(TunegateError, match="may hold 1 GPUs"):
+            await service.retry(limited, "job-1")
 
     async def test_what_would_be_refused_now_is_refused(
         self, front: Front, service: JobService

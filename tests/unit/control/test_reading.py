@@ -97,6 +97,47 @@ class TestFollowing:
         assert sequences(events) == [1, 2]
         assert [one async for one in service.follow_events(TENANT, "job-1", 99)] == []
 
+    async def test_an_end_between_two_looks_is_not_missed(
+        self, front: Front, service: JobService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await service.submit(TENANT, request())
+        real = front.store.read_events
+
+        async def late(*arguments: Any) -> list[JobEvent]:
+            batch = await real(*arguments)
+            job = await front.store.get_by_uid("uid0001")
+            if not batch and job is not None and job.state is JobState.QUEUED:
+                await finish(front)
+            return batch
+
+        monkeypatch.setattr(front.store, "read_events", late)
+        events = [one async for one in service.follow_events(TENANT, "job-1", 0)]
+        assert sequences(events) == [1, 2]
+
+    async def test_a_quiet_job_costs_nothing(
+        self, front: Front, service: JobService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await service.submit(TENANT, request())
+        real, looks = front.store.read_events, list[int]()
+
+        async def counted(*arguments: Any) -> list[JobEvent]:
+            looks.append(1)
+            return await real(*arguments)
+
+        monkeypatch.setattr(front.store, "read_events", counted)
+        following = service.follow_events(TENANT, "job-1", 0)
+        await anext(following)
+        coming = asyncio.ensure_future(anext(following))
+        await write(front, event("one"))
+        await coming
+        coming = asyncio.ensure_future(anext(following))
+        for _ in range(50):
+            await front.store.get_by_uid("uid0001")  # lets the follower run as often
+        assert len(looks) < 8
+        coming.cancel()
+        await asyncio.wait({coming})
+        await following.aclose()
+
     async def test_a_retry_goes_on(self, front: Front, service: JobService) -> None:
         await service.submit(TENANT, request())
         await finish(front, JobState.FAILED)
