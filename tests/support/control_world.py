@@ -138,6 +138,7 @@ class FakeReceiver:
         self.accepted: list[bytes] = []
         self.messages: list[bytes] = []
         self.opened = 0
+        self.closed = 0
         self.in_flight = 0
         self.most_in_flight = 0
         self.answer: Callable[[bytes], FakeReply | Exception] = lambda _body: FakeReply(200)
@@ -166,6 +167,7 @@ class FakeReceiver:
     async def websocket(self, url: str, headers: Mapping[str, str]) -> AsyncGenerator[Self]:
         self.opened += 1
         yield self
+        self.closed += 1
 
     async def send(self, body: bytes) -> None:
         self._reply(body)

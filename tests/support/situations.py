@@ -3,8 +3,8 @@
 from typing import Any
 
 import msgspec
-from support.job_samples import attempt, job
 
+from support.job_samples import attempt, job
 from tunegate.contract.attempt import (
     FailedEvent,
     SequencedEvent,

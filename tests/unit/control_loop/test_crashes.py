@@ -160,7 +160,7 @@ async def check(world: MortalWorld) -> None:
     assert [body.status for body in once] == ["queued", "running", "succeeded"]
 
 
-async def test_without_a_crash(tmp_path):
+async def test_without_a_crash(tmp_path: Path) -> None:
     world = await live_through(tmp_path / "w", None)
     assert world.failpoints.passed > 100
 
@@ -175,10 +175,10 @@ async def crash_at_each(path: Path, stride: int) -> None:
         assert world.failpoints.passed >= at
 
 
-async def test_with_a_crash_at_some_steps(tmp_path):
+async def test_with_a_crash_at_some_steps(tmp_path: Path) -> None:
     await crash_at_each(tmp_path, 13)
 
 
 @pytest.mark.slow
-async def test_with_a_crash_at_every_step(tmp_path):
+async def test_with_a_crash_at_every_step(tmp_path: Path) -> None:
     await crash_at_each(tmp_path, 1)

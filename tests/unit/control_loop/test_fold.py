@@ -63,7 +63,7 @@ def folded(*events: TrainerEvent, state: JobState = JobState.RUNNING) -> Folded:
     return fold(*start(state), numbered(events))
 
 
-def test_a_phase_is_the_jobs_phase_and_its_detail_is_what_people_read():
+def test_a_phase_is_the_jobs_phase_and_its_detail_is_what_people_read() -> None:
     result = folded(PhaseEvent(phase="preparing", detail="Reading 3 data sets"))
     assert result.fields == {"phase": "preparing", "detail": "Reading 3 data sets"}
     (event,) = result.events
@@ -74,13 +74,13 @@ def test_a_phase_is_the_jobs_phase_and_its_detail_is_what_people_read():
     )
 
 
-def test_a_stopping_job_keeps_its_phase():
+def test_a_stopping_job_keeps_its_phase() -> None:
     result = folded(PhaseEvent(phase="saving", detail="Saving step 40"), state=JobState.STOPPING)
     assert result.job.phase == "training"
     assert result.job.detail == "Saving step 40"
 
 
-def test_progress_reports_of_a_batch_become_one_line():
+def test_progress_reports_of_a_batch_become_one_line() -> None:
     half = msgspec.structs.replace(PROGRESS, step=60)
     result = folded(half, MetricsEvent(step=60, values={"loss": 1.834}), PROGRESS)
     lines = [event for event in result.events if event.type == "job.progress"]
@@ -90,12 +90,12 @@ def test_progress_reports_of_a_batch_become_one_line():
     assert result.job.progress.loss == 1.834
 
 
-def test_metrics_keep_their_step_and_finite_values():
+def test_metrics_keep_their_step_and_finite_values() -> None:
     result = folded(MetricsEvent(step=3, values={"loss": 2.0, "grad_norm": float("inf")}))
     assert result.events[0].data == {"step": 3, "values": {"loss": 2.0}}
 
 
-def test_notes_and_ignored_fields_are_told_once():
+def test_notes_and_ignored_fields_are_told_once() -> None:
     note, ignored = NoteEvent(text="trains block 0"), IgnoredEvent(path="$.a", reason="no use")
     result = folded(note, ignored, note, ignored)
     assert result.job.notes == ["trains block 0"]
@@ -103,7 +103,7 @@ def test_notes_and_ignored_fields_are_told_once():
     assert [event.type for event in result.events] == ["job.note", "job.ignored"]
 
 
-def test_a_checkpoint_is_told_with_its_place():
+def test_a_checkpoint_is_told_with_its_place() -> None:
     result = folded(CheckpointEvent(step=40, uri="s3://b/checkpoints/step-000040/", size_bytes=9))
     assert result.events[0].data == {
         "step": 40,
@@ -112,14 +112,14 @@ def test_a_checkpoint_is_told_with_its_place():
     }
 
 
-def test_the_first_last_word_counts_and_moves_no_state():
+def test_the_first_last_word_counts_and_moves_no_state() -> None:
     result = folded(FAILED, SUCCEEDED)
     assert result.attempt.outcome is not None
     assert result.attempt.outcome.event == FAILED
     assert "state" not in result.fields
 
 
-def test_what_follows_a_gap_waits():
+def test_what_follows_a_gap_waits() -> None:
     events = numbered([PhaseEvent(phase="a", detail=""), NoteEvent(text="b"), NoteEvent(text="c")])
     result = fold(*start(), [events[0], events[2]])
     assert result.attempt.folded_through == 1
@@ -127,7 +127,9 @@ def test_what_follows_a_gap_waits():
 
 
 @given(st.lists(_events, max_size=30), st.randoms(use_true_random=False))
-def test_doubled_and_reordered_delivery_changes_nothing(events, chance: random.Random):
+def test_doubled_and_reordered_delivery_changes_nothing(
+    events: list[TrainerEvent], chance: random.Random
+) -> None:
     items = numbered(events)
     shuffled = items + chance.choices(items, k=len(items)) if items else []
     chance.shuffle(shuffled)
@@ -136,7 +138,9 @@ def test_doubled_and_reordered_delivery_changes_nothing(events, chance: random.R
 
 
 @given(st.lists(_events, max_size=30), st.data())
-def test_however_the_events_are_cut_into_batches_the_job_ends_the_same(events, data):
+def test_however_the_events_are_cut_into_batches_the_job_ends_the_same(
+    events: list[TrainerEvent], data: st.DataObject
+) -> None:
     items = numbered(events)
     job, attempt = start()
     whole = fold(job, attempt, items)
@@ -150,7 +154,7 @@ def test_however_the_events_are_cut_into_batches_the_job_ends_the_same(events, d
 
 
 @given(st.lists(_events, max_size=30))
-def test_fields_and_records_agree(events):
+def test_fields_and_records_agree(events: list[TrainerEvent]) -> None:
     job, attempt = start()
     result = fold(job, attempt, numbered(events))
     assert msgspec.structs.replace(job, **result.fields) == result.job

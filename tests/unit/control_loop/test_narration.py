@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -23,28 +25,28 @@ PROGRESS = Progress(
         ({"eta_s": None, "loss": None}, "Step 120 of 240"),
     ],
 )
-def test_progress_reads_like_a_sentence(fields, line):
+def test_progress_reads_like_a_sentence(fields: dict[str, Any], line: str) -> None:
     assert progress_line(msgspec.structs.replace(PROGRESS, **fields)) == line
 
 
-def test_a_failure_says_why_and_what_to_do():
+def test_a_failure_says_why_and_what_to_do() -> None:
     failed = job(state=JobState.FAILED, error=job_error("data_invalid", "line 7 is not JSON"))
     line = log_line(failed, event("line 7 is not JSON", status="failed"))
     assert line == "Failed: line 7 is not JSON. Mend the row that the message names."
 
 
-def test_a_success_says_where_the_result_is():
+def test_a_success_says_where_the_result_is() -> None:
     line = log_line(job(state=JobState.SUCCEEDED), event("Trained 9 steps", status="succeeded"))
     assert line == "Succeeded: Trained 9 steps. The result is in s3://bucket/out/job-1/"
 
 
 @given(st.text())
-def test_a_log_is_one_short_line_and_never_empty(text):
+def test_a_log_is_one_short_line_and_never_empty(text: str) -> None:
     line = log_line(job(), event(text * 50))
     assert line
     assert line.splitlines() == [line]
     assert len(line.encode()) <= LOG_MAX_BYTES
 
 
-def test_control_characters_become_spaces():
+def test_control_characters_become_spaces() -> None:
     assert one_line("a\r\n\tb\x00\x1bc\u2028d") == "a b c d"

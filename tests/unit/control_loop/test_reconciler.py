@@ -1,8 +1,11 @@
 """Whole lives of jobs, on a real store with a scripted engine."""
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 
 from support.control_world import AUTH_HEADER, UID, FakeTrainer, World
 from support.situations import FAILED, STOPPED, SUCCEEDED
@@ -20,7 +23,7 @@ TRAINING = PhaseEvent(phase="training", detail="Training 240 steps")
 PROGRESS = ProgressEvent(step=1, total_steps=240, epoch=0.1, tokens=9, tokens_per_s=9.0)
 
 
-async def launched(world: World, **fields) -> FakeTrainer:
+async def launched(world: World, **fields: Any) -> FakeTrainer:
     await world.submit(**fields)
     await world.settle()
     trainer = FakeTrainer(world)
@@ -28,7 +31,7 @@ async def launched(world: World, **fields) -> FakeTrainer:
     return trainer
 
 
-async def running(world: World, **fields) -> FakeTrainer:
+async def running(world: World, **fields: Any) -> FakeTrainer:
     trainer = await launched(world, **fields)
     await trainer.report(TRAINING)
     await world.settle()
@@ -45,7 +48,7 @@ async def cancel(world: World) -> None:
 
 
 class TestTheGoodWay:
-    async def test_a_job_runs_and_succeeds(self, world):
+    async def test_a_job_runs_and_succeeds(self, world: World) -> None:
         trainer = await running(world)
         trainer.engine.output[trainer.run_name] = b"epoch 1\n"
         await trainer.report(PROGRESS, MetricsEvent(step=1, values={"loss": 2.0}))
@@ -68,7 +71,7 @@ class TestTheGoodWay:
         assert kept.read_bytes() == b"epoch 1\n"
         assert kept.stat().st_mode & 0o777 == 0o600
 
-    async def test_credentials_are_gone_and_nothing_is_due_any_more(self, world):
+    async def test_credentials_are_gone_and_nothing_is_due_any_more(self, world: World) -> None:
         trainer = await running(world)
         assert await world.store.get_sealed(UID, "request") is not None
         await trainer.report(SUCCEEDED)
@@ -79,7 +82,7 @@ class TestTheGoodWay:
         world.clock.step(10_000)
         assert await world.reconciler.lease(10) == []
 
-    async def test_the_log_tells_the_whole_story_in_order(self, world):
+    async def test_the_log_tells_the_whole_story_in_order(self, world: World) -> None:
         trainer = await running(world)
         await trainer.report(NoteEvent(text="trains block 0 of 2"), PROGRESS, SUCCEEDED)
         trainer.exit(0)
@@ -97,14 +100,16 @@ class TestTheGoodWay:
             ("job.status", "succeeded"),
         ]
 
-    async def test_the_claim_token_is_derived_and_only_its_hash_is_stored(self, world):
+    async def test_the_claim_token_is_derived_and_only_its_hash_is_stored(
+        self, world: World
+    ) -> None:
         trainer = await launched(world)
         attempt = await world.attempt()
         token = claim_token(world.sealer, attempt.attempt_id).reveal()
         assert trainer.engine.tokens[trainer.run_name] == token
         assert attempt.token_hash == world.sealer.token_hash(token)
 
-    async def test_webhooks_carry_the_clients_header_and_a_stable_id(self, world):
+    async def test_webhooks_carry_the_clients_header_and_a_stable_id(self, world: World) -> None:
         await launched(world)
         await world.pass_time(2)
         _, body, headers = world.receiver.posts[0]
@@ -113,7 +118,7 @@ class TestTheGoodWay:
         assert headers["webhook-id"] == f"{UID}-webhook-1"
         assert msgspec.json.decode(body, type=WebhookBody).log == "Job accepted"
 
-    async def test_progress_is_reported_at_the_interval(self, world):
+    async def test_progress_is_reported_at_the_interval(self, world: World) -> None:
         trainer = await running(world, interval_s=10.0)
         await trainer.report(PROGRESS)
         await world.settle()
@@ -123,7 +128,7 @@ class TestTheGoodWay:
         assert len(logs) == 3
 
 
-def test_run_names_fit_every_engine():
+def test_run_names_fit_every_engine() -> None:
     name = run_name("Some-UID_with/odd chars", 12)
     assert name.startswith("tg-")
     assert name.endswith("-12")
@@ -132,7 +137,7 @@ def test_run_names_fit_every_engine():
 
 
 class TestTrouble:
-    async def test_the_trainers_failure_is_the_jobs(self, world):
+    async def test_the_trainers_failure_is_the_jobs(self, world: World) -> None:
         trainer = await running(world)
         await trainer.report(FAILED)
         trainer.exit(67)
@@ -143,7 +148,7 @@ class TestTrouble:
         assert job.error.code == "data_invalid"
         assert world.receiver.statuses() == ["queued", "running", "failed"]
 
-    async def test_a_killed_run_goes_on_as_a_second_attempt(self, world):
+    async def test_a_killed_run_goes_on_as_a_second_attempt(self, world: World) -> None:
         trainer = await running(world)
         trainer.exit(137)
         await world.pass_time(5)
@@ -160,7 +165,7 @@ class TestTrouble:
         assert (await world.job()).state is JobState.SUCCEEDED
         assert len(trainer.engine.created) == 2
 
-    async def test_retries_come_to_an_end(self, world):
+    async def test_retries_come_to_an_end(self, world: World) -> None:
         await world.submit()
         for number in (1, 2, 3):
             await world.pass_time(30)
@@ -174,7 +179,7 @@ class TestTrouble:
         assert job.error is not None
         assert job.error.code == "killed"
 
-    async def test_an_incomplete_result_is_no_success(self, world):
+    async def test_an_incomplete_result_is_no_success(self, world: World) -> None:
         world.verdict = ManifestVerdict(problem="The file adapter.safetensors is missing.")
         trainer = await running(world, retries_left=0)
         await trainer.report(SUCCEEDED)
@@ -187,7 +192,7 @@ class TestTrouble:
             "The file adapter.safetensors is missing.",
         )
 
-    async def test_an_object_store_in_trouble_is_waited_for(self, world):
+    async def test_an_object_store_in_trouble_is_waited_for(self, world: World) -> None:
         world.verdict = StoreUnavailable("no answer")
         trainer = await running(world)
         await trainer.report(SUCCEEDED)
@@ -198,7 +203,7 @@ class TestTrouble:
         await world.pass_time(5)
         assert (await world.job()).state is JobState.SUCCEEDED
 
-    async def test_an_engine_in_trouble_changes_no_state(self, world):
+    async def test_an_engine_in_trouble_changes_no_state(self, world: World) -> None:
         trainer = await running(world)
         trainer.engine.down = True
         await world.pass_time(600, step_s=5)
@@ -212,7 +217,7 @@ class TestTrouble:
         await world.pass_time(5)
         assert (await world.job()).queue_reason is None
 
-    async def test_a_refusal_of_the_engine_is_final(self, world):
+    async def test_a_refusal_of_the_engine_is_final(self, world: World) -> None:
         world.engine.refuses = "The queue does not exist."
         await world.submit()
         await world.pass_time(5)
@@ -223,7 +228,7 @@ class TestTrouble:
             "The queue does not exist.",
         )
 
-    async def test_a_lost_answer_is_looked_up_and_not_submitted_again(self, world):
+    async def test_a_lost_answer_is_looked_up_and_not_submitted_again(self, world: World) -> None:
         world.engine.loses_answer = True
         await world.submit()
         await world.settle()
@@ -232,7 +237,7 @@ class TestTrouble:
         assert (await world.job()).state is JobState.PENDING
         assert len(world.engine.created) == 1
 
-    async def test_a_vanished_run_is_lost_only_after_a_second_look(self, world):
+    async def test_a_vanished_run_is_lost_only_after_a_second_look(self, world: World) -> None:
         trainer = await running(world)
         del trainer.engine.runs[trainer.run_name]
         await trainer.report(PROGRESS)
@@ -241,7 +246,9 @@ class TestTrouble:
         await world.pass_time(5)
         assert (await world.job()).state is JobState.RECOVERING
 
-    async def test_an_error_of_ours_backs_off_that_job_alone(self, world, caplog):
+    async def test_an_error_of_ours_backs_off_that_job_alone(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         world.verdict = RuntimeError("bug")
         trainer = await running(world)
         await trainer.report(SUCCEEDED)
@@ -256,7 +263,7 @@ class TestTrouble:
 
 
 class TestStopping:
-    async def test_before_the_launch_at_once(self, world):
+    async def test_before_the_launch_at_once(self, world: World) -> None:
         await world.submit()
         await cancel(world)
         job = await world.job()
@@ -266,7 +273,7 @@ class TestStopping:
         assert world.receiver.statuses() == ["queued", "cancelled"]
         assert await world.store.get_sealed(UID, "callbacks") is None
 
-    async def test_a_running_job_when_the_engine_confirms(self, world):
+    async def test_a_running_job_when_the_engine_confirms(self, world: World) -> None:
         trainer = await running(world)
         await cancel(world)
         assert (await world.job()).state is JobState.STOPPING
@@ -278,7 +285,7 @@ class TestStopping:
         assert trainer.engine.cancelled == [trainer.run_name]
         assert world.receiver.statuses() == ["queued", "running", "cancelled"]
 
-    async def test_a_result_that_was_complete_before_wins(self, world):
+    async def test_a_result_that_was_complete_before_wins(self, world: World) -> None:
         trainer = await running(world)
         await trainer.report(SUCCEEDED)
         await cancel(world)
@@ -286,7 +293,7 @@ class TestStopping:
         await world.pass_time(5)
         assert (await world.job()).state is JobState.SUCCEEDED
 
-    async def test_the_deadline_is_a_total_over_attempts(self, world):
+    async def test_the_deadline_is_a_total_over_attempts(self, world: World) -> None:
         trainer = await running(world, budget_ms=60_000)
         await world.pass_time(40)
         trainer.exit(137)
@@ -307,7 +314,9 @@ class TestStopping:
 
 
 class TestOrphans:
-    async def test_a_run_nobody_knows_is_stopped_and_removed_after_a_second_look(self, world):
+    async def test_a_run_nobody_knows_is_stopped_and_removed_after_a_second_look(
+        self, world: World
+    ) -> None:
         stray = run_name("stranger", 1)
         world.engine.say(stray, RunState.RUNNING)
         world.engine.say("not-ours", RunState.RUNNING)
@@ -321,7 +330,7 @@ class TestOrphans:
         await orphans.sweep()
         assert world.engine.cleaned == [stray]
 
-    async def test_known_runs_are_left_alone(self, world):
+    async def test_known_runs_are_left_alone(self, world: World) -> None:
         await running(world)
         for _ in range(3):
             await world.reconciler._orphans.sweep()
@@ -329,7 +338,7 @@ class TestOrphans:
         assert world.engine.cancelled == []
 
 
-async def test_polls_of_one_moment_are_asked_as_one(world, tmp_path):
+async def test_polls_of_one_moment_are_asked_as_one(world: World, tmp_path: Path) -> None:
     for number in range(1, 5):
         await world.submit(job_id=f"job-{number}", uid=f"uid-{number}")
     await world.settle()
@@ -341,7 +350,7 @@ async def test_polls_of_one_moment_are_asked_as_one(world, tmp_path):
     assert len(world.engine.polls[0]) == 4
 
 
-async def test_kept_credentials_go_when_their_time_is_over(tmp_path):
+async def test_kept_credentials_go_when_their_time_is_over(tmp_path: Path) -> None:
     world = World(tmp_path, control=ControlSettings(keep_secrets_for_retry_s=60.0))
     await world.sqlite.open()
     try:
@@ -356,7 +365,7 @@ async def test_kept_credentials_go_when_their_time_is_over(tmp_path):
         await world.sqlite.close()
 
 
-async def test_the_loops_drive_a_job_by_themselves(world):
+async def test_the_loops_drive_a_job_by_themselves(world: World) -> None:
     """With the real loops, woken by hints: no step of this test leases or tends."""
     await world.reconciler.start()
     await world.outbox.start()

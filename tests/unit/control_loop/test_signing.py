@@ -21,18 +21,18 @@ def headers(signer: Signer) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("key", [OLD, NEW])
-def test_receivers_with_the_old_or_the_new_key_accept_it(key):
+def test_receivers_with_the_old_or_the_new_key_accept_it(key: str) -> None:
     Webhook(key).verify(BODY, headers(Signer(f"{NEW}\n{OLD}\n")))
 
 
-def test_others_do_not():
+def test_others_do_not() -> None:
     stranger = "whsec_" + base64.b64encode(b"s" * 32).decode()
     with pytest.raises(Exception, match="No matching signature"):
         Webhook(stranger).verify(BODY, headers(Signer(NEW)))
 
 
 @pytest.mark.parametrize("bad", ["", "  ", "plain", "whsec_!!", "whsec_c2hvcnQ="])
-def test_a_bad_secret_is_refused_without_being_shown(bad):
+def test_a_bad_secret_is_refused_without_being_shown(bad: str) -> None:
     with pytest.raises(SigningSecretInvalid) as refused:
         Signer(bad)
     assert not bad.strip() or bad not in str(refused.value)

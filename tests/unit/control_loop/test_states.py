@@ -26,7 +26,9 @@ def _table() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(JobState, JobState)))
-def test_every_pair_is_allowed_or_refused_as_the_table_says(before, after):
+def test_every_pair_is_allowed_or_refused_as_the_table_says(
+    before: JobState, after: JobState
+) -> None:
     if after.value in _table()[before.value]:
         check(before, after)
     else:
@@ -34,16 +36,16 @@ def test_every_pair_is_allowed_or_refused_as_the_table_says(before, after):
             check(before, after)
 
 
-def test_every_state_has_a_row():
+def test_every_state_has_a_row() -> None:
     assert set(ALLOWED) == set(JobState)
 
 
-def test_final_states_absorb():
+def test_final_states_absorb() -> None:
     assert all(not ALLOWED[state] for state in FINAL)
 
 
 @pytest.mark.parametrize(("one", "other"), list(product(PROGRESSION, PROGRESSION)))
-def test_an_attempt_never_goes_back(one, other):
+def test_an_attempt_never_goes_back(one: JobState, other: JobState) -> None:
     reached = furthest(one, other)
     assert PROGRESSION.index(reached) >= PROGRESSION.index(one)
     assert reached in (one, other)
