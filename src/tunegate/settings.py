@@ -124,8 +124,8 @@ def load(
         cast("dict[str, Any]", server).update(arguments)
     settings, found = collect(Settings, values, "$")
     if settings is None:
-        listed = [f"{p.path.removeprefix('$.')}: {p.message}" for p in found]
-        raise SettingsError([*problems, *(_refused_by_type(values) or listed)])
+        listed = [f"{p.path.removeprefix('$.')}: {p.message}" for p in found if p.path != "$"]
+        raise SettingsError([*problems, *listed, *_refused_by_type(values)])
     tokens, wrong = _tokens(settings, environment)
     problems += wrong
     if not tokens and not wrong and not is_loopback(settings.server.host):

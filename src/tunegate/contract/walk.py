@@ -48,8 +48,9 @@ def _scalar(expected: inspect.Type, value: Any, path: str) -> Iterator[Problem]:
         if value not in expected.values:
             yield _problem(path, "invalid_choice", f"must be one of {_listed(expected.values)}")
     elif isinstance(expected, inspect.StrType):
-        yield from _length(expected, value, path, "characters")
-        if expected.pattern and not re.search(expected.pattern, value):
+        wrong_length = list(_length(expected, value, path, "characters"))
+        yield from wrong_length
+        if expected.pattern and not wrong_length and not re.search(expected.pattern, value):
             yield _problem(path, "invalid_format", f"must match {expected.pattern}")
     elif isinstance(expected, inspect.IntType | inspect.FloatType):
         yield from _range(expected, value, path)

@@ -103,8 +103,8 @@ class Door:
         if scope["method"] in _SAFE:
             return
         origin = headers.get(b"origin")
-        own_pages = (headers.get(b"host", b""), self._public)
-        if origin is not None and origin.partition(b"://")[2] not in own_pages:
+        page = b"" if origin is None else origin.partition(b"://")[2]
+        if origin is not None and (not page or page not in (headers.get(b"host"), self._public)):
             raise TunegateError("host_not_allowed", "Calls from other web pages are not allowed.")
         if headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin"):
             raise TunegateError("host_not_allowed", "Calls from other web pages are not allowed.")

@@ -1,6 +1,7 @@
 """What a job has measured and saved."""
 
 from litestar import Controller, Response, get
+from litestar.params import FromPath
 
 from tunegate.contract.job import CheckpointList, FileList, MetricSeries
 from tunegate.http.answers import json_answer
@@ -22,7 +23,7 @@ class ArtifactController(Controller):
             answers={200: Answer("Loss, learning rate and so on, by step.", MetricSeries)},
         ).opt(),
     )
-    async def metrics(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def read_metrics(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         return json_answer(await jobs_of(request).metrics(principal_of(request), job_id))
 
     @get(
@@ -33,7 +34,7 @@ class ArtifactController(Controller):
             answers={200: Answer("Complete checkpoints.", CheckpointList)},
         ).opt(),
     )
-    async def checkpoints(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def list_checkpoints(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         return json_answer(await jobs_of(request).checkpoints(principal_of(request), job_id))
 
     @get(
@@ -44,5 +45,5 @@ class ArtifactController(Controller):
             answers={200: Answer("Files, with links where the store has them.", FileList)},
         ).opt(),
     )
-    async def artifacts(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def list_artifacts(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         return json_answer(await jobs_of(request).artifacts(principal_of(request), job_id))

@@ -2,6 +2,7 @@
 
 import msgspec
 from litestar import Controller, Response, post
+from litestar.params import FromPath
 
 from tunegate.contract.attempt import ClaimGrant, ClaimRequest, EventBatch, EventReceipt
 from tunegate.contract.decode import decode
@@ -33,7 +34,9 @@ class AttemptController(Controller):
             errors=("claim_refused",),
         ).opt(),
     )
-    async def claim(self, request: AnyRequest, attempt_id: str) -> Response[bytes]:
+    async def claim_attempt(
+        self, request: AnyRequest, attempt_id: FromPath[str]
+    ) -> Response[bytes]:
         wanted = decode(ClaimRequest, await body_of(request))
         grant = await jobs_of(request).claim(attempt_id, bearer(request.headers), wanted)
         # One of the two places that carry secrets in clear: the winner needs them.
@@ -51,7 +54,7 @@ class AttemptController(Controller):
             errors=("claim_refused",),
         ).opt(),
     )
-    async def events(self, request: AnyRequest, attempt_id: str) -> Response[bytes]:
+    async def push_events(self, request: AnyRequest, attempt_id: FromPath[str]) -> Response[bytes]:
         batch = decode(EventBatch, await body_of(request, _BATCH_LIMIT_BYTES))
         token = bearer(request.headers)
         return json_answer(await jobs_of(request).ingest(attempt_id, token, batch))

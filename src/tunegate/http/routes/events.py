@@ -1,6 +1,7 @@
 """A job's event log: a stream that can be taken up again, or pages."""
 
 from litestar import Controller, Response, get
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from tunegate.contract.job import TERMINAL, EventPage
@@ -35,7 +36,9 @@ class EventController(Controller):
             errors=("too_many_streams",),
         ).opt()
     )
-    async def events(self, request: AnyRequest, job_id: str) -> Response[bytes] | Stream:
+    async def follow_events(
+        self, request: AnyRequest, job_id: FromPath[str]
+    ) -> Response[bytes] | Stream:
         query = read_query(request, EventsQuery)
         context, principal = context_of(request), principal_of(request)
         accept = request.headers.get("accept", "")

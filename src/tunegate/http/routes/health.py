@@ -45,5 +45,5 @@ class HealthController(Controller):
             answers={200: Answer("The text format.", None, ("text/plain",))},
         ).opt(),
     )
-    async def metrics(self, request: AnyRequest) -> Response[bytes]:
+    async def scrape(self, request: AnyRequest) -> Response[bytes]:
         return Response(await context_of(request).meters.scrape(), media_type=CONTENT_TYPE)

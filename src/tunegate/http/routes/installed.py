@@ -21,7 +21,7 @@ class BackendController(Controller):
             answers={200: Answer("Those that could not be loaded are listed with the reason.", InstalledList)},
         ).opt()
     )  # fmt: skip
-    async def backends(self, request: AnyRequest) -> Response[bytes]:
+    async def list_backends(self, request: AnyRequest) -> Response[bytes]:
         return json_answer(jobs_of(request).backends())
 
 
@@ -38,5 +38,5 @@ class LauncherController(Controller):
             answers={200: Answer("Those that could not be loaded are listed with the reason.", InstalledList)},
         ).opt()
     )  # fmt: skip
-    async def launchers(self, request: AnyRequest) -> Response[bytes]:
+    async def list_launchers(self, request: AnyRequest) -> Response[bytes]:
         return json_answer(jobs_of(request).launchers())

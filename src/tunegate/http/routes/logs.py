@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from litestar import Controller, get
+from litestar.params import FromPath
 from litestar.response import Stream
 
 from tunegate.http.facade import AnyRequest, context_of, principal_of
@@ -26,7 +27,7 @@ class LogController(Controller):
             errors=("too_many_streams",),
         ).opt()
     )
-    async def logs(self, request: AnyRequest, job_id: str) -> Stream:
+    async def read_logs(self, request: AnyRequest, job_id: FromPath[str]) -> Stream:
         query = read_query(request, LogsQuery)
         context, principal = context_of(request), principal_of(request)
         await context.jobs.get(principal, job_id)  # 404 before the answer begins

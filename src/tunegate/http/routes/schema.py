@@ -28,23 +28,23 @@ class SchemaController(Controller):
     tags = ("documentation",)
 
     @get(opt=_open("A page to read and try the API", "text/html").opt())
-    async def page(self) -> Response[bytes]:
+    async def read_page(self) -> Response[bytes]:
         return _file("index.html", "text/html")
 
     @get("/app.js", opt=_open("The page's script", "text/javascript").opt())
-    async def script(self) -> Response[bytes]:
+    async def read_script(self) -> Response[bytes]:
         return _file("app.js", "text/javascript")
 
     @get("/style.css", opt=_open("The page's style", "text/css").opt())
-    async def style(self) -> Response[bytes]:
+    async def read_style(self) -> Response[bytes]:
         return _file("style.css", "text/css")
 
     @get("/errors", opt=_open("The catalogue of errors", "text/html").opt())
-    async def errors(self) -> Response[bytes]:
+    async def list_errors(self) -> Response[bytes]:
         return Response(errors_page().encode(), media_type="text/html", headers=_HEADERS)
 
     @get("/openapi.json", opt=_open("This API as OpenAPI 3.1", "application/json").opt())
-    async def openapi(self, request: AnyRequest) -> Response[bytes]:
+    async def read_openapi(self, request: AnyRequest) -> Response[bytes]:
         return Response(request.app.state.openapi, media_type="application/json")
 
 

@@ -1,6 +1,7 @@
 """Jobs: submit, look, cancel, retry, forget."""
 
 from litestar import Controller, Response, delete, get, post
+from litestar.params import FromPath
 
 from tunegate.contract.decode import decode_request
 from tunegate.contract.job import DryRun, Job, JobPage
@@ -33,7 +34,7 @@ class TrainController(Controller):
     tags = ("jobs",)
 
     @post(opt=_SUBMIT.opt())
-    async def submit(self, request: AnyRequest) -> Response[bytes]:
+    async def submit_job(self, request: AnyRequest) -> Response[bytes]:
         return await _submit(request, None)
 
     @get(
@@ -58,7 +59,7 @@ class TrainController(Controller):
             answers={200: Answer("The job.", Job)},
         ).opt(),
     )
-    async def get_job(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def get_job(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         return json_answer(await jobs_of(request).get(principal_of(request), job_id))
 
     @post(
@@ -71,7 +72,7 @@ class TrainController(Controller):
             answers={200: Answer("The job.", Job)},
         ).opt(),
     )
-    async def cancel(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def cancel_job(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         return json_answer(await jobs_of(request).cancel(principal_of(request), job_id))
 
     @post(
@@ -87,7 +88,7 @@ class TrainController(Controller):
             errors=("job_conflict", "job_not_retryable", "secrets_gone", "invalid_job"),
         ).opt(),
     )
-    async def retry(self, request: AnyRequest, job_id: str) -> Response[bytes]:
+    async def retry_job(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         body = await body_of(request)
         again = decode_request(body) if body else None
         return json_answer(await jobs_of(request).retry(principal_of(request), job_id, again))
@@ -102,7 +103,7 @@ class TrainController(Controller):
             errors=("job_not_finished",),
         ).opt(),
     )
-    async def forget(self, request: AnyRequest, job_id: str) -> None:
+    async def forget_job(self, request: AnyRequest, job_id: FromPath[str]) -> None:
         await jobs_of(request).forget(principal_of(request), job_id)
 
 
@@ -113,7 +114,7 @@ class PinnedTrainController(Controller):
     tags = ("jobs",)
 
     @post(opt=_SUBMIT.opt())
-    async def submit_to(self, request: AnyRequest, backend: str) -> Response[bytes]:
+    async def submit_job_to(self, request: AnyRequest, backend: FromPath[str]) -> Response[bytes]:
         installed = jobs_of(request).backends().data
         if all(entry.name != backend for entry in installed):
             raise TunegateError("backend_not_found")
