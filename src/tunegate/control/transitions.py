@@ -5,50 +5,18 @@ from typing import Any
 
 import msgspec
 
-from tunegate.contract.base import Wire
-from tunegate.control.actions import (
-    Action,
-    CleanUp,
-    DestroySecrets,
-    Finish,
-    Launch,
-    Move,
-    Recover,
-    Stop,
-    Wait,
-)
+from tunegate.control.actions import Action, Move
 from tunegate.control.deliveries import new_deliveries
+from tunegate.control.effects import effect_of
 from tunegate.control.fold import Folded
 from tunegate.control.narration import progress_line
 from tunegate.control.observation import Situation
-from tunegate.control.records import (
-    PUBLIC,
-    RESULT_FILES,
-    AttemptRecord,
-    JobRecord,
-    JobState,
-    NewEvent,
-)
-from tunegate.control.sealed import REQUEST
+from tunegate.control.records import PUBLIC, AttemptRecord, JobRecord, JobState, NewEvent
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.states import check
 from tunegate.control.store.protocol import Change
 
 _REPORTING = frozenset({JobState.RUNNING, JobState.UPLOADING})
-_STOPPING = {
-    "cancel": "Stopping, as asked",
-    "deadline": "Stopping: max_duration_minutes is used up",
-}
-
-
-class _Effect(Wire):
-    """What one action adds to the effect of the folded events."""
-
-    fields: dict[str, Any] = {}
-    attempt_fields: dict[str, Any] = {}
-    data: dict[str, Any] = {}
-    destroys: list[str] = []
-    releases: bool = False
 
 
 def change_for(
@@ -60,7 +28,7 @@ def change_for(
     new_attempt: AttemptRecord | None = None,
 ) -> Change:
     """The change of `base`, the job as it was read, that stores the folded events and the action together."""
-    effect = _effect(action, now)
+    effect = effect_of(action, now)
     job = msgspec.structs.replace(now.job, **effect.fields, updated_ms=now.now_ms)
     events = list(folded.events) if folded is not None else []
     if job.state is not base.state:
@@ -83,116 +51,6 @@ def change_for(
         destroy_sealed=effect.destroys,
         releases_lease=effect.releases,
     )
-
-
-def _effect(action: Action, now: Situation) -> _Effect:
-    match action:
-        case Wait():
-            fields: dict[str, Any] = {"due_ms": action.until_ms}
-            if action.reason != now.job.queue_reason:
-                fields["queue_reason"] = action.reason
-            return _Effect(fields=fields, releases=True)
-        case Launch():
-            return _launch(action, now.job)
-        case Move():
-            return _Effect(
-                fields={
-                    "state": action.state,
-                    "phase": action.phase,
-                    "detail": action.detail,
-                    "queue_reason": action.reason,
-                },
-                attempt_fields={"submitted": True},
-            )
-        case Stop():
-            return _stop(action, now)
-        case Recover():
-            return _recover(action, now)
-        case Finish():
-            return _finish(action, now)
-        case CleanUp():
-            return _Effect(attempt_fields={"cleaned": True})
-        case DestroySecrets():
-            return _Effect(
-                fields={"due_ms": action.until_ms}, destroys=action.fields, releases=True
-            )
-        case _:
-            return _Effect()
-
-
-def _launch(action: Launch, job: JobRecord) -> _Effect:
-    detail = f"Being launched on {job.launcher}"
-    if action.resume:
-        detail = f"Attempt {action.number} goes on from the last checkpoint on {job.launcher}"
-    fields = {
-        "state": JobState.LAUNCHING,
-        "phase": "launching",
-        "detail": detail,
-        "attempt": action.number,
-        "queue_reason": None,
-    }
-    return _Effect(fields=fields)
-
-
-def _stop(action: Stop, now: Situation) -> _Effect:
-    fields = {
-        "state": JobState.STOPPING,
-        "phase": "stopping",
-        "detail": _STOPPING[action.reason],
-        "desired": "stop",
-        "stop_reason": action.reason,
-        "stop_at_ms": now.job.stop_at_ms or now.now_ms,
-    }
-    return _Effect(fields=fields)
-
-
-def _recover(action: Recover, now: Situation) -> _Effect:
-    number = now.job.attempt
-    detail = f"Attempt {number} was lost ({action.error.message}); another one follows"
-    fields = {
-        "state": JobState.RECOVERING,
-        "phase": "recovering",
-        "detail": detail,
-        "retries_left": now.job.retries_left - 1,
-        "used_ms": now.used_ms,
-        "queue_reason": None,
-    }
-    return _Effect(
-        fields=fields, attempt_fields=_closing(now), data=msgspec.to_builtins(action.error)
-    )
-
-
-def _finish(action: Finish, now: Situation) -> _Effect:
-    fields = {
-        "state": action.state,
-        "phase": action.state.value,
-        "detail": action.detail,
-        "error": action.error,
-        "used_ms": now.used_ms,
-        "queue_reason": None,
-    }
-    open_attempt = now.attempt is not None and now.attempt.ended_ms is None
-    keep = now.settings.keep_secrets_for_retry_s > 0 and action.state is not JobState.SUCCEEDED
-    return _Effect(
-        fields=fields,
-        attempt_fields=_closing(now) if open_attempt else {},
-        data=_end_data(action, now),
-        destroys=[] if keep else [REQUEST],
-    )
-
-
-def _end_data(action: Finish, now: Situation) -> dict[str, Any]:
-    """What the last line of the log holds: the error, or the files of the result."""
-    if action.error is not None:
-        return msgspec.to_builtins(action.error)
-    if action.state is JobState.SUCCEEDED and now.seen.manifest is not None:
-        return {RESULT_FILES: msgspec.to_builtins(now.seen.manifest.files)}
-    return {}
-
-
-def _closing(now: Situation) -> dict[str, Any]:
-    exit_code = now.seen.run.exit_code if now.seen.run is not None else None
-    return {"ended_ms": now.now_ms, "exit_code": exit_code}
 
 
 def _with_transition(
