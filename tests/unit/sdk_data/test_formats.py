@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -125,3 +127,12 @@ def test_a_sample_of_parquet_needs_the_whole_file(tmp_path: Path) -> None:
     data = parquet(tmp_path / "a.parquet").read_bytes()
     assert list(sample_rows(data[:-10], name="a.parquet")) == []
     assert values(list(sample_rows(data, name="a.parquet", whole=True))) == ROWS
+
+
+def test_no_heavy_library_comes_along() -> None:
+    code = (
+        "import sys, tunegate.sdk.data as d; list(d.sample_rows(b'{}', name='a.jsonl', whole=True));"
+        "print({'torch', 'transformers', 'numpy', 'pyarrow'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from tunegate.contract.base import Wire
 from tunegate.contract.request import Auth, DatasetFormat
@@ -14,9 +14,10 @@ from tunegate.contract.secret import Secret
 from tunegate.contract.training import DataSource, StoragePolicy, TrainerSecrets, TrainingSpec
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.storage import ObjectNotFound, ObjectStore
+from tunegate.storage.addresses import scheme_of, shown
 from tunegate.storage.open import open_store
 from tunegate.trainer.data.failures import data_failures
-from tunegate.trainer.data.hub import HubFile, fetch_hub
+from tunegate.trainer.data.hub import FetchedFile, fetch_hub
 from tunegate.trainer.data.select import choose_files
 
 Say = Callable[[str], None]
@@ -35,7 +36,7 @@ class LocalFile(Wire):
 
 
 class LocalSource(Wire):
-    """One entry of `datasets`, fetched."""
+    """One entry of `datasets`, fetched. `source` is its address without query or user info."""
 
     source: str
     format: DatasetFormat
@@ -62,22 +63,23 @@ async def fetch_sources(
     for index, source in enumerate(spec.datasets):
         auth = _at(secrets.datasets, index)
         folder = work_dir / "data" / str(index)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for private in (folder.parent, folder):
+            private.mkdir(parents=True, exist_ok=True, mode=0o700)
         if source.format == "hf":
             token = (auth.token if auth else None) or secrets.hub_token
             fetched = await fetch_hub(source, spec.storage.hub_endpoint, token, folder)
         else:
-            with data_failures(source.source):
+            with data_failures(shown(source.source)):
                 async with opener(source.source, spec.storage, auth) as store:
                     query = _at(secrets.dataset_queries, index)
                     fetched = await _download(store, source, query, folder)
         label = f"datasets[{index}]/" if len(spec.datasets) > 1 else ""
         files = [await asyncio.to_thread(_describe, file, label) for file in fetched]
         size = sum(file.size_bytes for file in files)
-        say(f"fetched {source.source}: {len(files)} file(s), {size:,} bytes")
+        say(f"fetched {shown(source.source)}: {len(files)} file(s), {size:,} bytes")
         sources.append(
             LocalSource(
-                source=source.source,
+                source=shown(source.source),
                 format=source.format,
                 split=source.split,
                 weight=source.weight,
@@ -90,36 +92,38 @@ async def fetch_sources(
 
 async def _download(
     store: ObjectStore, source: DataSource, query: Secret | None, folder: Path
-) -> list[HubFile]:
+) -> list[FetchedFile]:
     """One file, or the data files of the split below a folder (an address that ends in a slash, or that is no object)."""
     address = source.source
     if not address.endswith("/"):
-        name = unquote(urlsplit(address).path).rsplit("/", 1)[-1]
+        web = scheme_of(address) in {"http", "https"}
+        name = address.rsplit("/", 1)[-1]
         target = folder / "0"
         full = f"{address}?{query.reveal()}" if query else address
         try:
             await store.download(full, target)
-            return [HubFile(target, name)]
+            return [FetchedFile(target, unquote(name) if web else name)]
         except ObjectNotFound:
-            if urlsplit(address).scheme in {"http", "https"}:
+            if web:
                 raise
             address += "/"
-    listed = {info.uri: None async for info in store.list(address)}
-    chosen = choose_files(list(listed), source.split)
+    # Only the part below the folder tells the split: the folder itself may well be called "test".
+    names = [info.uri.removeprefix(address) async for info in store.list(address)]
+    chosen = choose_files(names, source.split)
     if not chosen:
         raise TunegateError(
             "data_not_found",
-            f"{source.source} is no file, and no folder with JSONL, CSV or parquet files of this split",
+            f"{shown(source.source)} is no file, and no folder with JSONL, CSV or parquet files of this split",
         )
-    found: list[HubFile] = []
-    for number, uri in enumerate(chosen):
+    found: list[FetchedFile] = []
+    for number, name in enumerate(chosen):
         target = folder / str(number)
-        await store.download(uri, target)
-        found.append(HubFile(target, unquote(uri.removeprefix(address))))
+        await store.download(address + name, target)
+        found.append(FetchedFile(target, name))
     return found
 
 
-def _describe(file: HubFile, label: str) -> LocalFile:
+def _describe(file: FetchedFile, label: str) -> LocalFile:
     with file.path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return LocalFile(

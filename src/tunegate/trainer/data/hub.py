@@ -10,8 +10,8 @@ from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.data.select import choose_files
 
 
-class HubFile(NamedTuple):
-    """A file on this machine and its name in the repository."""
+class FetchedFile(NamedTuple):
+    """A file on this machine and its name where it came from."""
 
     path: Path
     name: str
@@ -19,7 +19,7 @@ class HubFile(NamedTuple):
 
 async def fetch_hub(
     source: DataSource, endpoint: str | None, token: Secret | None, folder: Path
-) -> list[HubFile]:
+) -> list[FetchedFile]:
     """Download the files of the wanted split (training when none is named) below `folder`.
 
     Raises TunegateError data_not_found, data_access_denied or storage_unavailable.
@@ -29,7 +29,7 @@ async def fetch_hub(
 
 def _fetch(
     source: DataSource, endpoint: str | None, token: Secret | None, folder: Path
-) -> list[HubFile]:
+) -> list[FetchedFile]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -51,7 +51,7 @@ def _fetch(
                 f"the hub data set {repo} has no parquet, JSONL or CSV file of this split",
             )
         return [
-            HubFile(
+            FetchedFile(
                 Path(api.hf_hub_download(repo, name, repo_type="dataset", local_dir=folder)), name
             )
             for name in names
