@@ -57,12 +57,15 @@ def _lacks(wanted: ResourceRequest, machine: Machine) -> Iterator[tuple[str, str
     have = len(machine.gpu_ids)
     if wanted.gpus > have:
         there = "no GPU" if not have else f"only {have}"
-        yield "gpus", f"the job asks for {wanted.gpus} GPUs and this machine has {there}"
+        yield "gpus", f"the job asks for {count(wanted.gpus, 'GPU')} and this machine has {there}"
     if wanted.gpus and wanted.gpu_type is not None and not _is_type(wanted.gpu_type, machine):
         there = (machine.gpu_type or "GPUs of a type that is not known") if have else "no GPU"
         yield "gpu_type", f"this machine has {there}"
     if wanted.cpus > machine.cpus:
-        yield "cpus", f"the job asks for {wanted.cpus} CPUs and this machine has {machine.cpus}"
+        yield (
+            "cpus",
+            f"the job asks for {count(wanted.cpus, 'CPU')} and this machine has {machine.cpus}",
+        )
     if wanted.memory_bytes > machine.memory_bytes:
         asked, there = wanted.memory_bytes // _GB, machine.memory_bytes / _GB
         yield "memory_gb", f"the job asks for {asked} GB and this machine has {there:.0f}"
@@ -71,3 +74,8 @@ def _lacks(wanted: ResourceRequest, machine: Machine) -> Iterator[tuple[str, str
 def _is_type(wanted: str, machine: Machine) -> bool:
     """`A100` is what a user writes, `NVIDIA A100-SXM4-80GB` what the driver says."""
     return bool(machine.gpu_ids) and wanted.lower() in (machine.gpu_type or "").lower()
+
+
+def count(number: int, what: str) -> str:
+    """`1 GPU`, `2 GPUs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tunegate.contract.base import Wire
-from tunegate.launchers.local.fit import Demand
+from tunegate.launchers.local.fit import Demand, count
 from tunegate.launchers.local.machine import Machine
 
 _GB = 2**30
@@ -56,14 +56,10 @@ def _free(holding: Sequence[Grant], machine: Machine) -> Grant:
 def _lack(demand: Demand, free: Grant) -> str:
     lacks: list[str] = []
     if demand.gpus > len(free.gpu_ids):
-        lacks.append(_count(demand.gpus - len(free.gpu_ids), "GPU"))
+        lacks.append(count(demand.gpus - len(free.gpu_ids), "GPU"))
     if demand.cpus > free.cpus:
-        lacks.append(_count(demand.cpus - free.cpus, "CPU"))
+        lacks.append(count(demand.cpus - free.cpus, "CPU"))
     if demand.memory_bytes > free.memory_bytes:
         missing = -(-(demand.memory_bytes - free.memory_bytes) // _GB)
         lacks.append(f"{missing} GB of memory")
     return " and ".join(lacks)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
