@@ -130,6 +130,7 @@ class TestTheGoodWay:
 
 def test_run_names_fit_every_engine() -> None:
     name = run_name("Some-UID_with/odd chars", 12)
+    assert name == run_name("Some-UID_with/odd chars", 12)
     assert name.startswith("tg-")
     assert name.endswith("-12")
     assert len(name) <= 63
