@@ -162,3 +162,10 @@ def test_a_token_of_one_space_has_no_width_but_counts() -> None:
     assert mask_by_offsets(offsets, [(1, 3)]).tolist() == [False, True, True]
     assert mask_by_offsets(offsets, [(2, 3)]).tolist() == [False, False, True]
     assert mask_by_offsets(offsets, [(0, 1)]).tolist() == [True, False, False]
+
+
+def test_a_normaliser_that_moves_bytes_about(trimming_tokenizer: PreTrainedTokenizerFast) -> None:
+    # Normal form C makes six bytes of the prompt's three and six of the answer's nine: the sum stays the same.
+    row = CompletionRow(prompt="\u0958", completion="e\u0301" * 3)
+    tokens = encode(trimming_tokenizer, row)
+    assert shown(trimming_tokenizer, tokens)[1] == "ééé<|im_end|>"
