@@ -103,13 +103,15 @@ class Trainer(FakeTrainer):
         super().__init__(world)
         self._runs = world.real_engine
         self._acts = iter((self.start, self._train, self._finish, self._leave))
-        self.claims = 0
 
     @property
     def engine(self) -> FakeEngine:
         return self._runs
 
     async def act(self) -> None:
+        if not self._runs.created:
+            return
+        self.run_name = self._runs.created[0]
         if self.run_name in self._runs.runs and (act := next(self._acts, None)) is not None:
             await act()
 
