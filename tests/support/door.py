@@ -158,6 +158,8 @@ class FakeJobs:
         return ClaimGrant(fence=1, attempt=1, resume=False, remaining_s=60.0, secrets=secrets)
 
     async def ingest(self, attempt_id: str, token: str, batch: Any) -> EventReceipt:
+        if token != "attempt-token":
+            raise TunegateError("unauthorized")
         return EventReceipt(accepted_through=batch.events[-1].sequence)
 
     def backends(self) -> InstalledList:

@@ -1,0 +1,141 @@
+"""What only a real socket shows: bodies without end, slow senders, readers that stop."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import uvicorn
+from litestar import Litestar
+
+from support.door import CANONICAL, FakeJobs, event, job
+
+from .conftest import AppFactory
+
+HEAD = (
+    "POST /train HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer writer-token\r\n"
+    "Content-Type: application/json\r\n"
+)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110  the server and its counters give no events
+            await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Litestar) -> AsyncIterator[int]:
+    """The port of a real server."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    await until(lambda: server.started)
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = server.force_exit = True
+        await task
+
+
+async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, object]]:
+    async with asyncio.timeout(10):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length")
+        )
+        return int(head.split()[1]), json.loads(await reader.readexactly(length))
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    port: int, sent: str | bytes
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent if isinstance(sent, bytes) else sent.encode())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def test_a_whole_body_in_chunks_is_taken(make_app: AppFactory) -> None:
+    chunks = "".join(
+        f"{len(c):x}\r\n{c}\r\n" for c in (CANONICAL[:700].decode(), CANONICAL[700:].decode())
+    )
+    async with (
+        serving(make_app()) as port,
+        connected(port, HEAD + "Transfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n") as (
+            reader,
+            _,
+        ),
+    ):
+        assert (await answer_of(reader))[0] == 201
+
+
+async def test_a_flood_without_a_length_is_cut_at_the_limit(make_app: AppFactory) -> None:
+    async with (
+        serving(make_app()) as port,
+        connected(port, HEAD + "Transfer-Encoding: chunked\r\n\r\n") as (reader, writer),
+    ):
+        piece = b"10000\r\n" + b"[" * 65536 + b"\r\n"
+        for _ in range(5):
+            writer.write(piece)
+        status, problem = await answer_of(reader)
+        assert (status, problem["code"]) == (413, "body_too_large")
+
+
+async def test_an_announced_flood_is_refused_before_it_is_sent(make_app: AppFactory) -> None:
+    async with (
+        serving(make_app()) as port,
+        connected(port, HEAD + "Content-Length: 10000000\r\n\r\n") as (reader, _),
+    ):
+        status, problem = await answer_of(reader)
+        assert (status, problem["code"]) == (413, "body_too_large")
+
+
+async def test_a_slow_body_is_cut_off(make_app: AppFactory, jobs: FakeJobs) -> None:
+    async with (
+        serving(make_app(body_deadline_s=0.05)) as port,
+        connected(port, HEAD + f"Content-Length: {len(CANONICAL)}\r\n\r\n{{") as (reader, _),
+    ):
+        status, problem = await answer_of(reader)
+        assert (status, problem["code"]) == (408, "body_too_slow")
+        assert jobs.calls == []
+
+
+async def test_a_body_that_breaks_off_harms_nobody(make_app: AppFactory, jobs: FakeJobs) -> None:
+    async with serving(make_app()) as port:
+        async with connected(port, HEAD + "Content-Length: 5000\r\n\r\n{"):
+            pass
+        async with connected(port, HEAD + f"Content-Length: {len(CANONICAL)}\r\n\r\n") as (
+            reader,
+            writer,
+        ):
+            writer.write(CANONICAL)
+            assert (await answer_of(reader))[0] == 201
+    assert len(jobs.calls) == 1
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_reader_that_leaves_or_stalls_frees_its_slot(
+    make_app: AppFactory, jobs: FakeJobs, leaves: bool
+) -> None:
+    text = "x" * 100_000
+    jobs.add(job("a"), *(event(n, text=text) for n in range(1, 200)))
+    app = make_app(max_streams=1, stream_stall_s=0.1)
+    streams = app.state.context.streams
+    ask = "GET /train/a/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer reader-token\r\n\r\n"
+    async with serving(app) as port, connected(port, ask) as (reader, writer):
+        async with asyncio.timeout(10):
+            await reader.readuntil(b"id: 1\n")
+        assert streams.open_count == 1
+        if leaves:
+            writer.close()
+        await until(lambda: not streams.open_count)
