@@ -178,7 +178,7 @@ async def crash_at_each(path: Path, stride: int) -> None:
 
 
 async def test_with_a_crash_at_some_steps(tmp_path: Path) -> None:
-    await crash_at_each(tmp_path, 13)
+    await crash_at_each(tmp_path, 3)
 
 
 @pytest.mark.slow
