@@ -59,15 +59,34 @@ def configure(*, level: str = "info", console: bool | None = None) -> None:
     handler.addFilter(withhold_foreign)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_add_place, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    logging.raiseExceptions = False  # a failing log call would print its arguments
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     for name in _TRUSTED:
         logging.getLogger(name).setLevel(level.upper())
+
+
+def place_of(error: BaseException) -> dict[str, str]:
+    """The kind of an error and the innermost lines of code it passed: never its message, which may hold a value."""
+    frames: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return {"error_type": type(error).__name__, "where": " < ".join(reversed(frames[-6:]))}
+
+
+def _add_place(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """What `logger.exception` of the standard library knows, without the message of the exception."""
+    record: logging.LogRecord | None = event.get("_record")
+    error = record.exc_info[1] if record is not None and record.exc_info else None
+    return event | place_of(error) if error is not None else event
 
 
 def known_fields_only(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -78,7 +97,7 @@ def known_fields_only(_logger: WrappedLogger, _method: str, event: EventDict) ->
 
 def withhold_foreign(record: logging.LogRecord) -> bool:
     """Libraries log addresses, headers and bodies: keep the place and the level, not the words or the traceback."""
-    record.exc_info, record.exc_text, record.stack_info = None, None, None
+    record.exc_text, record.stack_info = None, None
     if not record.name.startswith(_TRUSTED):
         record.msg, record.args = f"{record.name}:{record.lineno} spoke", None
     return True

@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from tunegate.contract.guard import RequestError
 from tunegate.contract.problems import ProblemDetails
 from tunegate.sdk.errors import TunegateError
-from tunegate.telemetry import get_logger
+from tunegate.telemetry import get_logger, place_of
 
 MEDIA_TYPE = "application/problem+json"
 _DEFAULT_RETRY_S = 5.0
@@ -67,7 +67,7 @@ def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
     """The exception handler of the whole application."""
     known = as_error(error)
     if known.code == "internal_error":
-        log.error("request_failed", request_id=request_id_of(request), **_where(error))
+        log.error("request_failed", request_id=request_id_of(request), **place_of(error))
     status, headers, body = encode_problem(known, request_id_of(request))
     if isinstance(error, HTTPException) and error.headers and "allow" in error.headers:
         headers["allow"] = error.headers["allow"]
@@ -76,14 +76,3 @@ def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 def request_id_of(request: Request[Any, Any, Any]) -> str:
     return request.scope["state"].get("request_id", "")
-
-
-def _where(error: Exception) -> dict[str, str]:
-    """The kind of the error and its innermost lines of code: never its message, which may hold a value."""
-    frames: list[str] = []
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return {"error_type": type(error).__name__, "where": " < ".join(reversed(frames[-6:]))}
