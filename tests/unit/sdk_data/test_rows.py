@@ -25,6 +25,7 @@ ALPACA_INPUT = "### Instruction:\nAdd.\n\n### Input:\n1 2\n\n### Response:\n"
         ({"prompt": "a", "output": "b"}, CompletionRow(prompt="a", completion="b")),
         ({"input": "a", "output": "b"}, CompletionRow(prompt="a", completion="b")),
         ({"question": "a?", "answer": "b"}, CompletionRow(prompt="a?\n", completion="b")),
+        ({"question": "a?", "context": "c", "answer": "b"}, CompletionRow(prompt="c\n\na?\n", completion="b")),
         ({"instruction": "Add.", "output": "3"}, CompletionRow(prompt=ALPACA, completion="3")),
         ({"instruction": "Add.", "input": "", "output": "3"}, CompletionRow(prompt=ALPACA, completion="3")),
         ({"instruction": "Add.", "input": "1 2", "output": "3"}, CompletionRow(prompt=ALPACA_INPUT, completion="3")),

@@ -28,6 +28,14 @@ DROPS_THOUGHTS = (
     "{% else %}{{ message['content'] }}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+MOVES_THOUGHTS = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['role'] == 'assistant' %}{% set parts = message['content'].split('</think>') %}"
+    "{% if loop.last %}{{ '<think>\n' + (parts[0] if parts|length > 1 else '') + '\n</think>\n\n' }}{% endif %}"
+    "{{ parts[-1] }}{% else %}{{ message['content'] }}{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+ENDS_TWICE = UNMARKED + "{% if not add_generation_prompt %}{{ '<|pad|>' }}{% endif %}"
 FORCES_THOUGHT = UNMARKED.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant\n<think>\n'")
 
 SYSTEM = Message(role="system", content="Be brief.")
@@ -87,6 +95,28 @@ def test_control_tokens_inside_an_answer_do_not_end_it(with_template: With) -> N
     tricky = Message(role="assistant", content="use <|im_end|> here")
     [example] = with_template(UNMARKED).examples([ASK, tricky])
     assert counted(example) == ["use <|im_end|> here<|im_end|>"]
+
+
+@pytest.mark.parametrize("answer", ["h", "end", "hm</think>hello", "<|im_end|>", "\n"])
+def test_answers_that_the_template_moves_about(
+    byte_tokenizer: PreTrainedTokenizerFast, answer: str
+) -> None:
+    tokenizer = copy.deepcopy(byte_tokenizer)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.chat_template = MOVES_THOUGHTS
+    message = Message(role="assistant", content=answer)
+    thought, _, said = answer.rpartition("</think>")
+    [example] = ChatTemplate(tokenizer).examples([ASK, message])
+    assert counted(example) == [f"<think>\n{thought}\n</think>\n\n{said}<|im_end|>"]
+    first, second = ChatTemplate(tokenizer).examples([ASK, message, AGAIN, END])
+    assert counted(first) == counted(example)
+    assert counted(second) == ["<think>\n\n</think>\n\nciao<|im_end|>"]
+
+
+def test_a_second_end_token_after_the_conversation_does_not_count(with_template: With) -> None:
+    [example] = with_template(ENDS_TWICE).examples([ASK, SAY, AGAIN, END])
+    assert example.text.endswith("ciao<|im_end|>\n<|pad|>")
+    assert counted(example) == ["hello<|im_end|>", "ciao<|im_end|>"]
 
 
 def test_inst(metaspace_tokenizer: PreTrainedTokenizerFast) -> None:

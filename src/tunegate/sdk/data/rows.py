@@ -6,7 +6,7 @@
 | `conversations`: `[{from, value}]` or `[{role, content}]` | chat |
 | `prompt` and an answer, both lists of messages | chat; only the answer's assistant turns count |
 | `prompt` (or `input`) and an answer | prompt and completion, joined as they are |
-| `question` and an answer | prompt = question and a line break |
+| `question`, perhaps `context`, and an answer | prompt = context, an empty line, question and a line break |
 | `instruction`, perhaps `input` or `context`, and an answer | prompt = the three under `### Instruction:`, `### Input:`, `### Response:` |
 | `text` | text |
 
@@ -101,13 +101,19 @@ def unknown_shape(keys: Iterable[str]) -> str:
 def _prompt(row: Mapping[str, Any], key: str) -> str:
     text = read_text(row[key], key)
     if key == "question":
-        return f"{text}\n"
-    if key != "instruction":
-        return text
-    extra = next((name for name in ("input", "context") if name in row), None)
-    more = read_text(row[extra], extra, may_be_empty=True) if extra else ""
-    between = f"### Input:\n{more}\n\n" if more.strip() else ""
-    return f"### Instruction:\n{text}\n\n{between}### Response:\n"
+        context = _optional(row, "context")
+        return f"{context}\n\n{text}\n" if context else f"{text}\n"
+    if key == "instruction":
+        more = _optional(row, "input") or _optional(row, "context")
+        between = f"### Input:\n{more}\n\n" if more else ""
+        return f"### Instruction:\n{text}\n\n{between}### Response:\n"
+    return text
+
+
+def _optional(row: Mapping[str, Any], key: str) -> str:
+    """The text under a key, "" when there is none or only white space."""
+    text = read_text(row.get(key, ""), key, may_be_empty=True)
+    return text if text.strip() else ""
 
 
 def _prompted(row: Mapping[str, Any], prompt: str, answer: str) -> list[Message]:

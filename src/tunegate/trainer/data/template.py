@@ -30,6 +30,7 @@ DEFAULT_TEMPLATE = (
 """For models that bring no template: ChatML, but an answer ends with the model's own end token, so that generation
 stops there. No token is added to the vocabulary; the markers are plain text to such a model."""
 
+_PROBE = "answer-4e5fb2d1"
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Span = tuple[int, int]
@@ -55,6 +56,7 @@ class ChatTemplate:
         control = {str(token) for token in tokenizer.added_tokens_decoder.values()}
         self._ends = tuple(sorted(control, key=len, reverse=True))
         self._control = re.compile("|".join(map(re.escape, self._ends)) or "(?!)")
+        self._tail: str | None = None
         self.unrolled = 0
         self.open_ended = 0
 
@@ -107,10 +109,18 @@ class ChatTemplate:
                 "the model's chat template does not continue its own generation prompt, so the answers can't be"
                 " told from the rest; use a template with {% generation %} marks"
             )
-        content = messages[-1].content.strip()
-        found = text.find(content, len(before))
-        end = self._control.search(text, found + len(content) if found >= 0 else len(before))
-        return Rendered(text, [(len(before), end.end() if end else len(text))])
+        return Rendered(text, [(len(before), self._end(text, messages))])
+
+    def _end(self, text: str, messages: Sequence[Message]) -> int:
+        """Where the answer that ends the conversation ends: after the first control token behind it."""
+        if self._tail is None or not text.endswith(self._tail):
+            # What the template writes behind an answer, told by one that can't be taken for anything else.
+            probe = Message(role="assistant", content=_PROBE)
+            self._tail = self.whole([*messages[:-1], probe]).rpartition(_PROBE)[2]
+        if not text.endswith(self._tail):
+            return len(text)
+        control = self._control.search(text, len(text) - len(self._tail))
+        return control.end() if control else len(text)
 
     def _render(
         self,
