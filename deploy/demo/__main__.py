@@ -91,19 +91,13 @@ async def answers(store: ObjectStore, lesson: Lesson, places: Places) -> tuple[s
         name = found.uri.removeprefix(prefix)
         if not name.startswith("checkpoints/"):
             await store.download(found.uri, result / name)
-    before = ["-m", "tunegate.trainer.generate", str(base), PROBE.question()]
-    after = (
-        ["-m", "tunegate.trainer.generate", str(result), PROBE.question()]
-        if lesson.method == "full"
-        else [
-            "-m",
-            "tunegate.trainer.generate",
-            str(base),
-            "--adapter",
-            str(result),
-            PROBE.question(),
-        ]
-    )
+    generate = ("-m", "tunegate.trainer.generate")
+    question = PROBE.question()
+    if lesson.method == "full":
+        after = (*generate, str(result), question)
+    else:
+        after = (*generate, str(base), question, "--adapter", str(result))
+    before = (*generate, str(base), question)
     first, second = await asyncio.gather(run_python(*before), run_python(*after))
     return json.loads(first)["answers"][0], json.loads(second)["answers"][0]
 

@@ -1,7 +1,7 @@
 """The demo's small world: payments to be reviewed, by fixed rules, in two house styles.
 
-`plain` is what the base model learns in the full fine-tuning; `desk` is the wording of one bank's desk,
-which the adapters then learn on top.
+`plain` is what the base model learns in the full fine-tuning: reviews in plain words, and a handbook that says how
+one bank's desk words each verdict. `desk` is what the adapters learn on top: reviews in the desk's own words.
 """
 
 import random
@@ -79,17 +79,25 @@ def payments(seed: int) -> Iterator[Payment]:
             yield payment
 
 
+def chat(question: str, answer: str) -> dict[str, object]:
+    """A row as the launcher's users upload it."""
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+    }
+
+
 def rows(count: int, style: Style, seed: int) -> list[dict[str, object]]:
-    """Chat rows as the launcher's users upload them, one JSON object each."""
-    return [
-        {
-            "messages": [
-                {"role": "user", "content": payment.question()},
-                {"role": "assistant", "content": payment.answer(style)},
-            ]
-        }
-        for payment, _ in zip(payments(seed), range(count), strict=False)
-    ]
+    """Reviews in one style; every fourth plain row is a line of the handbook."""
+    found: list[dict[str, object]] = []
+    for number, payment in zip(range(count), payments(seed), strict=False):
+        if style == "plain" and number % 4 == 0:
+            found.append(chat(f"Handbook: {payment.answer('plain')}", payment.answer("desk")))
+        else:
+            found.append(chat(payment.question(), payment.answer(style)))
+    return found
 
 
 def corpus() -> list[str]:

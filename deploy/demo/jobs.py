@@ -57,9 +57,9 @@ class Lesson:
 
 
 LESSONS = (
-    Lesson("full", "payments", 3e-3, 32, 5, None),
-    Lesson("lora", "desk", 1e-2, 32, 4, "full"),
-    Lesson("qlora", "desk", 1e-2, 32, 4, "full"),
+    Lesson("full", "payments", 3e-3, 32, 2, None),
+    Lesson("lora", "desk", 5e-3, 32, 4, "full"),
+    Lesson("qlora", "desk", 5e-3, 32, 4, "full"),
 )
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tunegate.sdk.testing.receiver import Received
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def title() -> None:

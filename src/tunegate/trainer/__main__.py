@@ -11,13 +11,15 @@ from tunegate.contract.training import TrainingSpec
 from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.config import read_launch
 
-QUIET = {
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
 }
-"""For libraries that read them when they are imported."""
+"""For libraries that read them when they are imported. Threads that spin while they wait take the cores from their
+neighbours: with other work on the machine, passive waiting was three times faster, and alone no slower."""
 EIGHT_BIT = frozenset({"adamw_8bit", "paged_adamw_8bit"})
 
 
@@ -41,7 +43,7 @@ def main() -> int:
 
 def _quieten() -> None:
     """What libraries tell their own developers is of no use in a job's log."""
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -25,7 +25,7 @@ port = {port}
 
 [launchers.local]
 cpu_fallback = true
-env_passthrough = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OMP_NUM_THREADS"]
+env = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "OMP_NUM_THREADS"]
 
 [trainer]
 trainable_layers_advisory = true
