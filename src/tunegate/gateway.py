@@ -24,6 +24,7 @@ from tunegate.control.sealer import Sealer
 from tunegate.control.service import JobService
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.signing import Signer
+from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.store.sqlite import SqliteStore
 from tunegate.egress import EgressClient, EgressFailed, EgressRefused, check_url
 from tunegate.http.app import create_app
@@ -120,7 +121,7 @@ class Gateway:
     async def _lifespan(self, _app: Litestar) -> AsyncGenerator[None]:
         """Store first and last; what acts on jobs starts after what it needs and stops before it."""
         async with AsyncExitStack() as stack:
-            await self._store.open()
+            await self._open_store()
             stack.push_async_callback(self._store.close)
             for launcher in self._control.launchers.all().values():
                 await self._start_launcher(launcher, stack)
@@ -133,6 +134,13 @@ class Gateway:
             self._announce()
             yield
         log.info("gateway_stopped")
+
+    async def _open_store(self) -> None:
+        try:
+            await self._store.open()
+        except StoreUnsafe as unsafe:
+            log.error("gateway_not_started", reason=str(unsafe))  # noqa: TRY400  its sentence is for people
+            raise
 
     async def _start_launcher(self, launcher: Launcher, stack: AsyncExitStack) -> None:
         stack.push_async_callback(launcher.close)

@@ -86,7 +86,7 @@ def _add_place(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
     """What `logger.exception` of the standard library knows, without the message of the exception."""
     record: logging.LogRecord | None = event.get("_record")
     error = record.exc_info[1] if record is not None and record.exc_info else None
-    return event | place_of(error) if error is not None else event
+    return {**event, **place_of(error)} if error is not None else event
 
 
 def known_fields_only(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -100,6 +100,8 @@ def withhold_foreign(record: logging.LogRecord) -> bool:
     record.exc_text, record.stack_info = None, None
     if not record.name.startswith(_TRUSTED):
         record.msg, record.args = f"{record.name}:{record.lineno} spoke", None
+    elif isinstance(record.msg, str) and "\n" in record.msg:
+        record.msg = record.msg.split("\n", 1)[0]  # what follows is a traceback in words
     return True
 
 

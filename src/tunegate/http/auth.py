@@ -17,6 +17,11 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 DEFAULT_TENANT = "default"
 """The tenant of a gateway without tokens, and of the token in TRAINER_API_TOKEN: adding that token keeps the jobs."""
 
+_CHARSETS = frozenset({"charset=utf-8", 'charset="utf-8"'})
+_SENT_UNASKED = frozenset(
+    {"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"}
+)
+
 
 class Authenticator:
     """The tokens of this gateway. With none, everybody is the default tenant (and the gateway listens on loopback only)."""
@@ -68,17 +73,17 @@ async def hold_to_policy(connection: AnyConnection, handler: BaseRouteHandler) -
     elif operation.access is Access.ATTEMPT and not bearer(connection.headers):
         raise TunegateError("unauthorized")
     required = operation.body is not None and not operation.body_optional
-    check_media_type(connection.headers.get("content-type"), required=required)
+    check_media_type(connection.headers, required=required)
 
 
-def check_media_type(content_type: str | None, *, required: bool) -> None:
-    """Only JSON comes in: the types that a foreign web page can send without asking are all refused."""
-    if content_type is None:
-        if required:
-            raise TunegateError("unsupported_media_type")
+def check_media_type(headers: Mapping[str, str], *, required: bool) -> None:
+    """Only JSON comes in. Where nothing comes in, only the types are refused that any web page can send unasked."""
+    content_type = headers.get("content-type")
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if content_type is None and not required and not has_body:
         return
-    name, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    if name != "application/json" or any(
-        p not in ("charset=utf-8", 'charset="utf-8"') for p in parameters
-    ):
+    name, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
+    is_json = name == "application/json" and all(p in _CHARSETS for p in parameters)
+    may_differ = not required and not has_body and name not in _SENT_UNASKED
+    if not is_json and not may_differ:
         raise TunegateError("unsupported_media_type")

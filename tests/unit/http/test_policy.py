@@ -179,8 +179,29 @@ async def test_only_json_comes_in(client: Client, jobs: FakeJobs, media: str | N
     answer = await client.post("/train", content=CANONICAL, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
     jobs.add(job("a"))
-    if media is not None:
-        assert (await client.post("/train/a/cancel", headers=headers)).status_code == 415
+    for path in ("/train/a/cancel", "/train/a/retry"):
+        answer = await client.post(path, content=CANONICAL, headers=headers)
+        assert answer.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("media", "status"),
+    [
+        (None, 200),
+        ("application/octet-stream", 200),
+        ("application/json", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+    ],
+)
+async def test_a_call_without_a_body_needs_no_type(
+    client: Client, jobs: FakeJobs, media: str | None, status: int
+) -> None:
+    jobs.add(job("a"))
+    headers = WRITER | ({} if media is None else {"content-type": media})
+    for path in ("/train/a/cancel", "/train/a/retry"):
+        assert (await client.post(path, headers=headers)).status_code == status
 
 
 async def test_json_in_utf8_comes_in(client: Client) -> None:

@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 import json
-import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-import uvicorn
-from litestar import Litestar
 
 from support.door import CANONICAL, FakeJobs, event, job
+from support.server import listen, serving, until
 
 from .conftest import AppFactory
 
@@ -18,26 +16,6 @@ HEAD = (
     "POST /train HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer writer-token\r\n"
     "Content-Type: application/json\r\n"
 )
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110  the server and its counters give no events
-            await asyncio.sleep(0.005)
-
-
-@contextlib.asynccontextmanager
-async def serving(app: Litestar) -> AsyncIterator[int]:
-    """The port of a real server."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on", ws="none"))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    await until(lambda: server.started)
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = server.force_exit = True
-        await task
 
 
 async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, object]]:
@@ -53,10 +31,11 @@ async def answer_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, object
 
 @contextlib.asynccontextmanager
 async def connected(
-    port: int, sent: str | bytes
+    url: str, sent: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(sent if isinstance(sent, bytes) else sent.encode())
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent.encode())
     try:
         yield reader, writer
     finally:
@@ -70,8 +49,8 @@ async def test_a_whole_body_in_chunks_is_taken(make_app: AppFactory) -> None:
         f"{len(c):x}\r\n{c}\r\n" for c in (CANONICAL[:700].decode(), CANONICAL[700:].decode())
     )
     async with (
-        serving(make_app()) as port,
-        connected(port, HEAD + "Transfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n") as (
+        serving(make_app(), listen()) as url,
+        connected(url, HEAD + "Transfer-Encoding: chunked\r\n\r\n" + chunks + "0\r\n\r\n") as (
             reader,
             _,
         ),
@@ -81,8 +60,8 @@ async def test_a_whole_body_in_chunks_is_taken(make_app: AppFactory) -> None:
 
 async def test_a_flood_without_a_length_is_cut_at_the_limit(make_app: AppFactory) -> None:
     async with (
-        serving(make_app()) as port,
-        connected(port, HEAD + "Transfer-Encoding: chunked\r\n\r\n") as (reader, writer),
+        serving(make_app(), listen()) as url,
+        connected(url, HEAD + "Transfer-Encoding: chunked\r\n\r\n") as (reader, writer),
     ):
         piece = b"10000\r\n" + b"[" * 65536 + b"\r\n"
         for _ in range(5):
@@ -93,8 +72,8 @@ async def test_a_flood_without_a_length_is_cut_at_the_limit(make_app: AppFactory
 
 async def test_an_announced_flood_is_refused_before_it_is_sent(make_app: AppFactory) -> None:
     async with (
-        serving(make_app()) as port,
-        connected(port, HEAD + "Content-Length: 10000000\r\n\r\n") as (reader, _),
+        serving(make_app(), listen()) as url,
+        connected(url, HEAD + "Content-Length: 10000000\r\n\r\n") as (reader, _),
     ):
         status, problem = await answer_of(reader)
         assert (status, problem["code"]) == (413, "body_too_large")
@@ -102,8 +81,8 @@ async def test_an_announced_flood_is_refused_before_it_is_sent(make_app: AppFact
 
 async def test_a_slow_body_is_cut_off(make_app: AppFactory, jobs: FakeJobs) -> None:
     async with (
-        serving(make_app(body_deadline_s=0.05)) as port,
-        connected(port, HEAD + f"Content-Length: {len(CANONICAL)}\r\n\r\n{{") as (reader, _),
+        serving(make_app(body_deadline_s=0.05), listen()) as url,
+        connected(url, HEAD + f"Content-Length: {len(CANONICAL)}\r\n\r\n{{") as (reader, _),
     ):
         status, problem = await answer_of(reader)
         assert (status, problem["code"]) == (408, "body_too_slow")
@@ -111,10 +90,10 @@ async def test_a_slow_body_is_cut_off(make_app: AppFactory, jobs: FakeJobs) -> N
 
 
 async def test_a_body_that_breaks_off_harms_nobody(make_app: AppFactory, jobs: FakeJobs) -> None:
-    async with serving(make_app()) as port:
-        async with connected(port, HEAD + "Content-Length: 5000\r\n\r\n{"):
+    async with serving(make_app(), listen()) as url:
+        async with connected(url, HEAD + "Content-Length: 5000\r\n\r\n{"):
             pass
-        async with connected(port, HEAD + f"Content-Length: {len(CANONICAL)}\r\n\r\n") as (
+        async with connected(url, HEAD + f"Content-Length: {len(CANONICAL)}\r\n\r\n") as (
             reader,
             writer,
         ):
@@ -132,7 +111,7 @@ async def test_a_reader_that_leaves_or_stalls_frees_its_slot(
     app = make_app(max_streams=1, stream_stall_s=0.1)
     streams = app.state.context.streams
     ask = "GET /train/a/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer reader-token\r\n\r\n"
-    async with serving(app) as port, connected(port, ask) as (reader, writer):
+    async with serving(app, listen()) as url, connected(url, ask) as (reader, writer):
         async with asyncio.timeout(10):
             await reader.readuntil(b"id: 1\n")
         assert streams.open_count == 1
