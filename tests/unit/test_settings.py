@@ -8,6 +8,7 @@ from msgspec import structs
 
 from tunegate.contract.secret import decode_hook
 from tunegate.docs.attributes import attribute_docs
+from tunegate.launchers.local.settings import LocalSettings
 from tunegate.settings import Settings, SettingsError, TokenSettings, is_loopback, load
 
 
@@ -169,7 +170,7 @@ def test_paths_follow_the_state_folder() -> None:
 
 
 def test_every_setting_says_what_it_is_for() -> None:
-    tables = [Settings, TokenSettings]
+    tables: list[type[msgspec.Struct]] = [Settings, TokenSettings, LocalSettings]
     tables += [
         type(f.default) for f in structs.fields(Settings) if isinstance(f.default, msgspec.Struct)
     ]

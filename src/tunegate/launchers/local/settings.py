@@ -27,9 +27,13 @@ class LocalSettings(Strict):
     python: str = field(default_factory=lambda: sys.executable)
     """Interpreter of the runs; it must have the trainer installed."""
     gpus: Annotated[int, Meta(ge=0)] | None = None
+    """GPUs that jobs may share out among them; fewer than there are keeps some for others."""
     gpu_type: str | None = None
+    """What jobs must ask for when they name a `gpu_type`."""
     cpus: Annotated[int, Meta(ge=1)] | None = None
+    """CPUs that jobs may share out among them."""
     memory_gb: Annotated[int, Meta(ge=1)] | None = None
+    """Memory that jobs may share out among them."""
     cpu_fallback: bool = False
     """Run jobs that ask for more than this machine has on what there is; the job's `ignored` list says so."""
     env: list[str] = []
