@@ -57,7 +57,7 @@ async def test_full_then_lora_and_qlora(
                 world.role_arn,
                 base=base,
                 data=DATA,
-                num_epochs=3 if method == "full" else 2,
+                num_epochs=4 if method == "full" else 3,
             )
             body["callbacks"] = {"webhook_url": receiver.url, "auth_header": "Bearer mytoken"}
             await api.submit(body)

@@ -25,7 +25,7 @@ def main(model_folder: str, rows_file: str, adapter: str | None = None) -> None:
         prompt = tokenizer.apply_chat_template(
             messages[:1], tokenize=False, add_generation_prompt=True
         )
-        whole = tokenizer.apply_chat_template(messages, tokenize=False)
+        whole = tokenizer.apply_chat_template(messages, tokenize=False).rstrip("\n")
         start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
         ids = torch.tensor([tokenizer(whole, add_special_tokens=False)["input_ids"]])
         labels = ids.clone()
