@@ -72,12 +72,12 @@ def _peft_config(
         sentence = f"PEFT's {kind.__name__} does not know {', '.join(hints)}."
         raise TunegateError("config_invalid", sentence)
     settings: dict[str, Any] = {"task_type": "CAUSAL_LM", **_our_settings(plan, known)}
+    settings |= plan.options
     if "target_modules" in known:
         settings |= _targets(model, plan, known, blocks)
     elif blocks is not None and blocks.chosen is not None:
         sentence = f"trainable_layers can't be kept with {plan.peft_type}, which has no layers."
         raise TunegateError("config_invalid", sentence)
-    settings |= {key: value for key, value in plan.options.items() if key != "target_modules"}
     try:
         return kind(**settings)
     except (ValueError, TypeError) as error:
@@ -123,7 +123,7 @@ def _targets(
         return {"target_modules": wanted}
     names = _linear_names(model) if wanted == ALL_LINEAR else _all_names(model)
     if isinstance(wanted, list):
-        names = [n for n in names if any(n == w or n.endswith(f".{w}") for w in wanted)]
+        names = _matching(names, wanted)
     elif wanted != ALL_LINEAR:
         sentence = "A pattern as target_modules and trainable_layers exclude each other."
         raise TunegateError("config_invalid", sentence)
@@ -132,7 +132,9 @@ def _targets(
         sentence = "The target_modules have no part in the blocks that trainable_layers names."
         raise TunegateError("config_invalid", sentence)
     if "layers_to_transform" not in known:
-        return {"target_modules": inside}
+        feedforward = plan.options.get("feedforward_modules")
+        also = {"feedforward_modules": _matching(inside, feedforward)} if feedforward else {}
+        return {"target_modules": inside, **also}
     return {
         "target_modules": sorted({name.rpartition(".")[2] for name in inside}),
         "layers_to_transform": blocks.chosen,
@@ -142,7 +144,7 @@ def _targets(
 
 def _check_targets(model: "PreTrainedModel", wanted: list[str]) -> None:
     names = _all_names(model)
-    unmatched = [w for w in wanted if not any(n == w or n.endswith(f".{w}") for n in names)]
+    unmatched = [one for one in wanted if not _matching(names, [one])]
     if unmatched:
         there = sorted({name.rpartition(".")[2] for name in _linear_names(model)})
         sentence = (
@@ -150,6 +152,11 @@ def _check_targets(model: "PreTrainedModel", wanted: list[str]) -> None:
             f"which has {', '.join(there)}."
         )
         raise TunegateError("config_invalid", sentence)
+
+
+def _matching(names: list[str], wanted: list[str]) -> list[str]:
+    """The names that PEFT takes a list of modules to mean: whole names, or last parts of them."""
+    return [n for n in names if any(n == w or n.endswith(f".{w}") for w in wanted)]
 
 
 def _all_names(model: nn.Module) -> list[str]:

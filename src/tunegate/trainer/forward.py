@@ -1,7 +1,7 @@
 """`CausalForward`: how this very model is run on packed rows. What holds for it is tried out, not presumed."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,12 @@ class CausalForward:
         decoder: Any = self.causal.base_model
         return decoder(**self._arguments(row)).last_hidden_state
 
+    def features(self, row: Row) -> Tensor:
+        """What a token's loss is made from: hidden states, or logits where those are not within reach."""
+        if self.causal.base_model is self.causal:
+            return self.model(**self._arguments(row)).logits
+        return self.hidden(row)
+
     def _arguments(self, row: Row) -> dict[str, Any]:
         # An attention mask of ones, or a cache, would let packed examples see each other: neither is ever passed.
         arguments: dict[str, Any] = {"input_ids": row.input_ids, "use_cache": False}
@@ -105,7 +111,6 @@ def probe(model: nn.Module, device: Device, precision: Precision) -> CausalForwa
     found = CausalForward(isolation=Isolation.SINGLE, **settings)
     if not virtual_tokens:
         for isolation in (Isolation.SEGMENTS, Isolation.MASK):
-            _use_attention(causal, isolation)
             candidate = CausalForward(isolation=isolation, **settings)
             if _may(causal, isolation) and _isolates(candidate):
                 found = candidate
@@ -135,20 +140,21 @@ def _may(causal: Any, isolation: Isolation) -> bool:
 
 @torch.no_grad()
 def _isolates(candidate: CausalForward) -> bool:
-    """Whether the second of two packed examples comes out as it does alone, and not otherwise than in plain attention."""
+    """Whether the second of two packed examples comes out as it does alone, in plain attention."""
     size = candidate.causal.config.get_text_config().vocab_size
     ids = torch.arange(2 * PROBE_LENGTH) * 7 % min(size, 101)
     both = _probe_row(ids, [0, PROBE_LENGTH, 2 * PROBE_LENGTH], candidate.device)
     alone = _probe_row(ids[PROBE_LENGTH:], [0, PROBE_LENGTH], candidate.device)
-    try:
-        with candidate.precision.autocast(candidate.device):
-            packed = candidate.hidden(both)[:, PROBE_LENGTH:]
-            _use_attention(candidate.causal, Isolation.SINGLE)
-            plain = candidate.causal.base_model(input_ids=alone.input_ids, use_cache=False)
-    except (attention.NotSegmentable, TypeError, ValueError, RuntimeError, NotImplementedError):
-        return False
-    _use_attention(candidate.causal, candidate.isolation)
-    return _close(packed, plain.last_hidden_state, candidate.precision)
+    plain = replace(candidate, isolation=Isolation.SINGLE)
+    with candidate.precision.autocast(candidate.device):
+        _use_attention(candidate.causal, plain.isolation)
+        expected = plain.features(alone)
+        _use_attention(candidate.causal, candidate.isolation)
+        try:
+            packed = candidate.features(both)[:, PROBE_LENGTH:]
+        except (attention.NotSegmentable, TypeError, ValueError, RuntimeError, AttributeError):
+            return False
+    return _close(packed, expected, candidate.precision)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--adapter", type=Path, help="folder of a PEFT adapter")
     parser.add_argument("--eval", type=Path, help="JSONL file of rows to take the loss on")
     parser.add_argument("--new-tokens", type=int, default=64, help="longest answer")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     tokenizer, model = load(arguments.model, arguments.adapter)
     result: dict[str, Any] = {
         "answers": [answer(model, tokenizer, p, arguments.new_tokens) for p in arguments.prompts]

@@ -35,7 +35,7 @@ def download_from_hub(source: ModelSource, endpoint: str | None, token: Secret |
         names = [one.rfilename for one in info.siblings or []]
         weights = weight_patterns(names, f"the hub model {name}", allow_pickle=source.allow_pickle)
         url = hf_hub_url(name, "config.json", revision=info.sha, endpoint=endpoint)
-        api.get_hf_file_metadata(url)
+        api.get_hf_file_metadata(url=url)
         folder = snapshot_download(
             name,
             revision=info.sha,

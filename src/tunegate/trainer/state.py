@@ -25,10 +25,11 @@ class TrainState:
     """Steps at which a run took up from a checkpoint."""
 
     def note_eval(self, loss: float) -> bool:
-        """Take in an evaluation; True when it is the best so far."""
+        """Take in an evaluation; True when it is the best of the trained ones so far."""
         self.eval_step, self.last_eval_loss = self.step, loss
-        if self.first_eval_loss is None:
+        if self.step == 0:
             self.first_eval_loss = loss
+            return False
         if self.best_eval_loss is None or loss < self.best_eval_loss:
             self.best_eval_loss, self.best_step, self.evals_without_gain = loss, self.step, 0
             return True
