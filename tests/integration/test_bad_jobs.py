@@ -87,7 +87,7 @@ FAILED: dict[str, tuple[Mend, str, str]] = {
     "broken line": (source("broken.jsonl"), "data_invalid", "broken.jsonl:3"),
     "unknown shape": (source("shape.jsonl"), "data_invalid", "shape.jsonl:1"),
     "not UTF-8": (source("latin.jsonl"), "data_invalid", "UTF-8"),
-    "empty file": (source("empty.jsonl"), "data_empty", "no rows"),
+    "empty file": (source("empty.jsonl"), "data_empty", "no row"),
     "nothing to learn": (source("long.jsonl"), "data_empty", "max_sequence_length"),
     "no answer": (source("unanswered.jsonl"), "data_invalid", "assistant"),
     "torn parquet": (source("torn.parquet"), "data_invalid", "parquet"),
@@ -104,8 +104,9 @@ FAILED: dict[str, tuple[Mend, str, str]] = {
         lambda b: (customization(method="full", precision="fp32")(b), tuning(learning_rate=1e30, max_grad_norm=1e30)(b)),
         "diverged", "loss",
     ),
-    "no bucket for results": (
-        lambda b: b["artifacts"].update(output_uri="s3://no-such-bucket/out"), "output_not_writable", "no-such-bucket",
+    "results not writable": (
+        lambda b: b["artifacts"].update(auth={"role_arn": S3Server.reader_role_arn}),
+        "output_not_writable", f"s3://{BUCKET}/results/",
     ),
 }  # fmt: skip
 
@@ -189,6 +190,7 @@ def slug(name: str) -> str:
 
 def body_of(name: str, mend: Mend, world: S3Server) -> dict[str, Any]:
     body = request(slug(name), "lora", world.role_arn, base=BASE, data=DATA, num_epochs=1)
+    body["resources"] = {"gpus": 0, "cpus": 1, "memory_gb": 4}
     mend(body)
     return body
 

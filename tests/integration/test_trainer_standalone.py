@@ -1,6 +1,7 @@
 """The trainer as a process of its own: alone, with a small gateway, and ended by a signal."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -14,7 +15,11 @@ import pytest
 from support.fake_gateway import TOKEN, FakeGateway
 from support.trainer_bench import Bench, rows, write_rows
 from tunegate.contract.attempt import CheckpointEvent, Manifest, PhaseEvent, SucceededEvent
-from tunegate.contract.training import TrainingSpec
+from tunegate.contract.request import Auth
+from tunegate.contract.secret import Secret
+from tunegate.contract.training import StoragePolicy, TrainingSpec
+from tunegate.sdk.testing.s3_server import S3Server
+from tunegate.storage.s3 import S3Store
 from tunegate.trainer.tiny import make_tiny_model
 
 pytestmark = [pytest.mark.slow]
@@ -157,3 +162,47 @@ async def test_a_job_file_that_can_not_be_read(tmp_path: Path) -> None:
     code, out = await finish(await start(tmp_path / "job.json"))
     assert code == 64
     assert "config_invalid" in out
+
+
+@pytest.mark.s3
+async def test_from_bucket_to_bucket(alone: Bench, s3_server: S3Server) -> None:
+    """Base model, data and result in a real S3 server; a second run goes on from the first one's checkpoint."""
+    bucket = "standalone-trainer"
+    s3_server.create_bucket(bucket)
+    storage = StoragePolicy(
+        s3_endpoint_url=s3_server.endpoint_url, s3_path_style=True, allow_private_addresses=True
+    )
+    keys = {
+        "aws_access_key_id": s3_server.access_key,
+        "aws_secret_access_key": s3_server.secret_key,
+    }
+    auth = msgspec.convert({name: Secret(value) for name, value in keys.items()}, Auth)
+    async with S3Store(storage, auth) as store:
+        for path in alone.base.iterdir():
+            await store.upload(path, f"s3://{bucket}/base/{path.name}")
+        await store.upload(alone.data, f"s3://{bucket}/data/rows.jsonl")
+        spec = alone.spec(
+            "bucket",
+            model={"name": f"s3://{bucket}/base", "provider": "custom"},
+            datasets=[{"source": f"s3://{bucket}/data/rows.jsonl"}],
+            output={
+                "output_uri": f"s3://{bucket}/out/bucket/", "log_uri": f"s3://{bucket}/logs/bucket/",
+            },
+            storage=msgspec.to_builtins(storage),
+            tuning={"save_steps": 4},
+        )  # fmt: skip
+        job = lay_out(alone, spec)
+        secrets = job.parent / "secrets.json"
+        secrets.write_text(json.dumps({"artifacts": keys, "datasets": [keys]}))
+        for resumed_at in ([], [4]):
+            code, out = await finish(await start(job, "--secrets", str(secrets)))
+            assert code == 0, out
+            assert s3_server.secret_key not in out
+            record = json.loads(await store.read(f"s3://{bucket}/out/bucket/training.json"))
+            assert record["resumed_at"] == resumed_at
+        content = await store.read(f"s3://{bucket}/out/bucket/manifest.json")
+        for file in msgspec.json.decode(content, type=Manifest).files:
+            stored = await store.read(f"s3://{bucket}/out/bucket/{file.path}")
+            assert hashlib.sha256(stored).hexdigest() == file.sha256
+        names = {info.uri async for info in store.list(f"s3://{bucket}/logs/bucket/")}
+        assert f"s3://{bucket}/logs/bucket/train.log" in names
