@@ -32,8 +32,7 @@ def read_launch(job: Path, secrets: Path | None, work_dir: Path | None) -> Launc
     ticket_file = job.parent / "attempt.json"
     if ticket_file.exists():
         ticket = _read(ticket_file, AttemptTicket, "the ticket")
-        token_file = ticket_file.parent / ticket.token_file
-        token = Secret(token_file.read_text().strip())
+        token = _read_token(ticket_file.parent / ticket.token_file)
         return Launch(spec=spec, work_dir=work_dir, ticket=ticket, token=token)
     given = _read(secrets, TrainerSecrets, "the secrets file") if secrets else TrainerSecrets()
     return Launch(spec=_standalone(spec), work_dir=work_dir, secrets=_with_environment(given))
@@ -46,6 +45,14 @@ def _read(path: Path, kind: type[T], what: str) -> T:
         raise TunegateError("config_invalid", f"Can't read {what}: {error.strerror}.") from error
     except msgspec.DecodeError as error:
         raise TunegateError("config_invalid", f"Can't decode {what}: {error}.") from error
+
+
+def _read_token(path: Path) -> Secret:
+    try:
+        return Secret(path.read_text().strip())
+    except OSError as error:
+        sentence = f"Can't read the ticket's token file: {error.strerror}."
+        raise TunegateError("config_invalid", sentence) from error
 
 
 def _standalone(spec: TrainingSpec) -> TrainingSpec:

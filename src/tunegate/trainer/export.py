@@ -36,8 +36,10 @@ def export(
     metrics, made_with = final_metrics(state), versions()
     (folder / "README.md").write_text(model_card(spec, report, metrics, made_with))
     _write_json(folder / "metrics.json", metrics)
+    settings = msgspec.to_builtins(spec)
+    del settings["storage"]  # the operator's own affairs
     record = {
-        "spec": spec,
+        "spec": settings,
         "data": report,
         "versions": made_with,
         "resumed_at": state.resumed_at,

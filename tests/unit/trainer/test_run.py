@@ -115,6 +115,7 @@ def test_what_a_run_leaves(bench: Bench) -> None:
     record = json.loads((output / "training.json").read_text())
     assert record["isolation"] == "segments"
     assert record["spec"]["job_id"] == "leaves"
+    assert "storage" not in record["spec"]
     assert record["data"]["train_examples"] == 56
     assert "| rows.jsonl | 64 |" in (output / "README.md").read_text()
     logs = bench.folder / "logs" / "leaves"
