@@ -8,10 +8,10 @@ PLUGINS := $(patsubst %,-e %,$(wildcard plugins/*))
 INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt serve bench bench-gateway bench-trainer faults docs-code clean
+.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-trainer faults docs-code clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("tunegate needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -49,10 +49,13 @@ fmt: $(VENV)/.dev ## format the code and mend what lint can mend
 serve: $(VENV)/.run ## run the gateway on this machine with config/gateway.toml
 	$(BIN)/tunegate serve --config config/gateway.toml
 
-bench: bench-gateway bench-trainer ## run both benches
+bench: bench-gateway bench-first-step bench-trainer ## run all benches
 
 bench-gateway: $(VENV)/.dev ## POST /train: rate, latency, CPU; writes build/bench/gateway.json
 	$(BIN)/python -m tests.bench.gateway
+
+bench-first-step: $(VENV)/.dev ## from POST to 201, claim and first optimizer step; writes build/bench/first_step.json
+	$(BIN)/python -m tests.bench.first_step
 
 bench-trainer: $(VENV)/.dev ## tokens per CPU-second and time to first step; writes build/bench/trainer.json
 	$(BIN)/python -m tests.bench.trainer
