@@ -18,9 +18,6 @@ DEFAULT_TENANT = "default"
 """The tenant of a gateway without tokens, and of the token in TRAINER_API_TOKEN: adding that token keeps the jobs."""
 
 _CHARSETS = frozenset({"charset=utf-8", 'charset="utf-8"'})
-_SENT_UNASKED = frozenset(
-    {"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"}
-)
 
 
 class Authenticator:
@@ -77,13 +74,11 @@ async def hold_to_policy(connection: AnyConnection, handler: BaseRouteHandler) -
 
 
 def check_media_type(headers: Mapping[str, str], *, required: bool) -> None:
-    """Only JSON comes in. Where nothing comes in, only the types are refused that any web page can send unasked."""
-    content_type = headers.get("content-type")
+    """Only JSON comes in. Where nothing comes in its type says nothing: clients send one with an empty body too."""
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    if content_type is None and not required and not has_body:
+    if not required and not has_body:
         return
-    name, *parameters = (part.strip().lower() for part in (content_type or "").split(";"))
-    is_json = name == "application/json" and all(p in _CHARSETS for p in parameters)
-    may_differ = not required and not has_body and name not in _SENT_UNASKED
-    if not is_json and not may_differ:
+    content_type = headers.get("content-type", "")
+    name, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    if name != "application/json" or not all(p in _CHARSETS for p in parameters):
         raise TunegateError("unsupported_media_type")
