@@ -16,6 +16,8 @@ from tunegate.contract.request import (
 )
 from tunegate.contract.secret import Secret
 
+TrackerKind = Literal["mlflow", "wandb", "trackio"]
+
 
 class ModelSource(Strict):
     """Base weights. `name` is a hub id, a path, or a file:// or s3:// folder; `weights_url` (no query) wins over it."""
@@ -72,6 +74,10 @@ class TuningPlan(Strict):
     max_sequence_length: int = 2048
     seed: int = 42
     optimizer: Optimizer = "adamw"
+    loraplus_lr_ratio: float = 1.0
+    """LoRA+: the B matrices learn at this many times the learning rate."""
+    neftune_noise_alpha: float | None = None
+    """NEFTune: noise on the embeddings while training, up to alpha / sqrt(tokens * width) either way."""
     packing: bool = True
     train_on: Literal["completions", "all"] = "completions"
     eval_steps: int | None = None
@@ -83,11 +89,35 @@ class TuningPlan(Strict):
     over_length: Literal["truncate", "drop", "error"] = "truncate"
 
 
+class HubPlan(Strict):
+    """Push the result to the model hub too. The token is the job's hub token unless `push_to_hub` brings its own."""
+
+    repo_id: str
+    private: bool = True
+    revision: str = "main"
+
+
+class TrackerPlan(Strict):
+    """Metrics for an experiment tracker. `experiment` is the project of W&B and Trackio, `entity` W&B's team.
+
+    Without an address W&B and Trackio write into the job's log folder.
+    """
+
+    kind: TrackerKind
+    tracking_uri: str | None = None
+    experiment: str = "tunegate"
+    entity: str | None = None
+
+
 class OutputPlan(Strict):
-    """The job's own folders (they end in `/<job_id>/`)."""
+    """The job's own folders (they end in `/<job_id>/`), and what becomes of the result besides."""
 
     output_uri: str
     log_uri: str | None = None
+    merge_adapter: bool = False
+    """Also write the whole model with the adapter merged into it, below `merged/`."""
+    push_to_hub: HubPlan | None = None
+    trackers: list[TrackerPlan] = []
 
 
 class StoragePolicy(Strict):
@@ -142,6 +172,9 @@ class TrainerSecrets(Wire):
     artifacts: Auth | None = None
     datasets: list[Auth | None] = []
     dataset_queries: list[Secret | None] = []
+    push_token: Secret | None = None
+    tracker_keys: list[Secret | None] = []
+    """Parallel to `OutputPlan.trackers`."""
 
 
 class AttemptTicket(Wire):

@@ -11,9 +11,12 @@ from tunegate.contract.request import TrainRequest, TuningParameters
 from tunegate.contract.secret import Secret
 from tunegate.contract.training import (
     DataSource,
+    HubPlan,
     ModelSource,
     OutputPlan,
     QuantizationPlan,
+    TrackerKind,
+    TrackerPlan,
     TrainerSecrets,
     TrainingSpec,
     TuningPlan,
@@ -37,6 +40,30 @@ TrainingMethod = Literal["lora", "qlora", "full", "peft"]
 """What the trainer can do; requests also say `adapter`, which is `peft`."""
 
 LEARNING_RATE_FULL = 2e-5
+REPO_ID = r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?![\s\S])"
+
+
+class HubPush(Strict):
+    """`push_to_hub`: where on the model hub the result goes too."""
+
+    repo_id: Annotated[str, Meta(pattern=REPO_ID, extra={"form": "a hub id, OWNER/NAME"})]
+    private: bool = True
+    revision: Annotated[str, Meta(min_length=1, max_length=255)] = "main"
+    token: Secret | None = None
+    """One that may write; without it the token of the base model is taken."""
+
+
+class Tracker(Strict):
+    """An entry of `trackers`: an experiment tracker that is told the metrics."""
+
+    kind: TrackerKind
+    tracking_uri: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+    """The server. MLflow needs one (http, https, or a folder: file); W&B and Trackio write to the log folder without."""
+    experiment: Annotated[str, Meta(min_length=1, max_length=128)] = "tunegate"
+    """MLflow's experiment, the project of W&B and Trackio."""
+    entity: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    """The team of W&B."""
+    api_key: Secret | None = None
 
 
 class TrainerOptions(Strict):
@@ -48,6 +75,12 @@ class TrainerOptions(Strict):
     """Share of the training rows kept for evaluation where no data set is marked as validation."""
     over_length: Literal["truncate", "drop", "error"] | None = None
     """What to do with rows longer than max_sequence_length."""
+    merge_adapter: bool | None = None
+    """Also write the base model with the adapter merged into it, to `merged/` beside the adapter."""
+    push_to_hub: HubPush | None = None
+    """Push the result to the model hub too; a failed push is a note, the job's result is in its bucket."""
+    trackers: Annotated[list[Tracker], Meta(max_length=8)] | None = None
+    """TensorBoard files at log_uri are always written; these get the metrics as well."""
 
 
 def resolve_training(
@@ -71,7 +104,7 @@ def resolve_training(
             allow_pickle=context.allow_pickle,
         ),
         datasets=_data_sources(job),
-        output=OutputPlan(output_uri=context.output_uri, log_uri=context.log_uri),
+        output=_output(options, context, method),
         adapter=None if method == "full" else adapter_plan(custom),
         quantization=_quantization(job, method),
         precision="bf16"
@@ -102,13 +135,18 @@ def resolve_resources(job: TrainRequest) -> ResourceRequest:
 
 def trainer_secrets(request: TrainRequest) -> TrainerSecrets:
     """What the attempt that wins the claim is given."""
-    model = request.base_model
+    model, extra = request.base_model, request.extra_parameters or {}
+    trackers = extra.get("trackers")
     return TrainerSecrets(
         hub_token=_filled(model.auth_token) or _filled(model.huggingface_token),
         weights_query=_query(model.weights_url),
         artifacts=request.artifacts.auth,
         datasets=[dataset.auth for dataset in request.datasets],
         dataset_queries=[_query(dataset.source) for dataset in request.datasets],
+        push_token=_secret_of(extra.get("push_to_hub"), "token"),
+        tracker_keys=[_secret_of(one, "api_key") for one in trackers]
+        if isinstance(trackers, list)
+        else [],
     )
 
 
@@ -117,6 +155,25 @@ def accumulation_steps(job: TrainRequest) -> int | None:
     unsloth = (job.extra_parameters or {}).get("unsloth")
     steps: Any = unsloth.get("gradient_accumulation") if isinstance(unsloth, dict) else None
     return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
+
+
+def _output(options: TrainerOptions, context: BuildContext, method: TrainingMethod) -> OutputPlan:
+    push = options.push_to_hub
+    return OutputPlan(
+        output_uri=context.output_uri,
+        log_uri=context.log_uri,
+        merge_adapter=bool(options.merge_adapter) and method != "full",
+        push_to_hub=push
+        and HubPlan(repo_id=push.repo_id, private=push.private, revision=push.revision),
+        trackers=[
+            TrackerPlan(
+                kind=one.kind,
+                experiment=one.experiment,
+                **_given(one, "tracking_uri", "entity"),
+            )
+            for one in options.trackers or []
+        ],
+    )
 
 
 def _data_sources(job: TrainRequest) -> list[DataSource]:
@@ -165,6 +222,12 @@ def _given(value: msgspec.Struct, *names: str) -> dict[str, Any]:
 def _filled(secret: Secret | None) -> Secret | None:
     """A token field left empty in a form is no token."""
     return secret if secret is not None and secret.reveal() else None
+
+
+def _secret_of(options: Any, key: str) -> Secret | None:
+    """A secret in the open `extra_parameters`, whose form was checked when the job was admitted."""
+    value: Any = options.get(key) if isinstance(options, dict) else None
+    return Secret(value) if isinstance(value, str) and value else None
 
 
 def _query(uri: str | None) -> Secret | None:

@@ -8,6 +8,7 @@ from tunegate.sdk.checks import Finding, collect
 from tunegate.sdk.checks.data import check_data
 from tunegate.sdk.checks.method import block_number, check_method
 from tunegate.sdk.checks.model import check_model
+from tunegate.sdk.checks.results import check_results
 from tunegate.sdk.checks.tuning import check_tuning
 from tunegate.sdk.resolve import TrainerOptions, TrainingMethod
 
@@ -28,6 +29,7 @@ def review_training(
         check_method(job, method=method),
         check_data(job),
         check_tuning(job, options),
+        check_results(options, method),
         _notes(job),
     )
 
