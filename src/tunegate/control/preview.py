@@ -15,6 +15,7 @@ from tunegate.sdk.addresses import path_of, public_address, query_of, scheme_of,
 from tunegate.sdk.data import (
     ChatRow,
     CompletionRow,
+    PreferenceRow,
     Row,
     RowError,
     RowInvalid,
@@ -172,6 +173,8 @@ def _shape(row: Row) -> str:
             return "prompt and completion"
         case ChatRow():
             return "chat"
+        case PreferenceRow():
+            return "preference"
 
 
 def _text_bytes(row: Row) -> int:
@@ -182,3 +185,5 @@ def _text_bytes(row: Row) -> int:
             return len(prompt.encode()) + len(completion.encode())
         case ChatRow(messages=messages):
             return sum(len(message.content.encode()) + 16 for message in messages)
+        case PreferenceRow(chosen=chosen, rejected=rejected):
+            return _text_bytes(chosen) + _text_bytes(rejected)

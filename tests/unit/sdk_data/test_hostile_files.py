@@ -39,7 +39,7 @@ GOOD = b'{"text": "fine"}\n'
         ("array4.json", b'[\n{"text": "\xff\xff"}]', "array4.json:2: not UTF-8"),
         ("array5.json", b'[{"text": NaN}]', "array5.json:1: not JSON: NaN and Infinity are not JSON"),
         ("array6.json", b'[{"text":' + b"[" * 100_000, "array6.json:1: the JSON is nested too deeply"),
-        ("headless.csv", b"c4n4ry,what\nfoo,bar\n", "headless.csv:1: the first line names no column that is known, is the header missing? Known: answer, completion, context, conversations, functions, input, instruction, messages, output, prompt, question, response, system, text, tools"),
+        ("headless.csv", b"c4n4ry,what\nfoo,bar\n", "headless.csv:1: the first line names no column that is known, is the header missing? Known: answer, chosen, completion, context, conversations, functions, input, instruction, messages, output, prompt, question, rejected, response, system, text, tools"),
         ("twice.csv", b"text,text\nfoo,bar\n", "twice.csv:1: a column name stands twice in the header"),
         ("cells.csv", b"text,label\nc4n4ry\n", "cells.csv:2: 1 cells where the header has 2"),
         ("quote.csv", b'text,label\n"c4n4ry"x,1\n', "quote.csv:2: not CSV: ',' expected after '\"'"),

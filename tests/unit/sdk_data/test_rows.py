@@ -1,10 +1,18 @@
-"""Row shapes: every spelling becomes one of three rows; what is wrong is said without the content."""
+"""Row shapes: every spelling becomes one of four rows; what is wrong is said without the content."""
 
 from typing import Any
 
 import pytest
 
-from tunegate.sdk.data import ChatRow, CompletionRow, Message, RowInvalid, TextRow, normalise
+from tunegate.sdk.data import (
+    ChatRow,
+    CompletionRow,
+    Message,
+    PreferenceRow,
+    RowInvalid,
+    TextRow,
+    normalise,
+)
 
 USER = {"role": "user", "content": "hi"}
 ASSISTANT = {"role": "assistant", "content": "hello"}
@@ -69,6 +77,51 @@ def test_shapes(value: dict[str, Any], row: TextRow | CompletionRow | ChatRow) -
     assert normalise(value) == row
 
 
+def answers(chosen: str, rejected: str, *context: Message) -> PreferenceRow:
+    """A preference of two answers after some messages."""
+    return PreferenceRow(
+        chosen=ChatRow(messages=[*context, Message(role="assistant", content=chosen)]),
+        rejected=ChatRow(messages=[*context, Message(role="assistant", content=rejected)]),
+    )
+
+
+def texts(prompt: str, chosen: str, rejected: str) -> PreferenceRow:
+    return PreferenceRow(
+        chosen=CompletionRow(prompt=prompt, completion=chosen),
+        rejected=CompletionRow(prompt=prompt, completion=rejected),
+    )
+
+
+HI = Message(role="user", content="hi", counts=False)
+HELLO = Message(role="assistant", content="hello", counts=False)
+SYSTEM = Message(role="system", content="Be brief.")
+BYE, OFF = {**ASSISTANT, "content": "bye"}, {**ASSISTANT, "content": "be off"}
+PAIR = answers("bye", "be off", HI)
+
+
+@pytest.mark.parametrize(
+    ("value", "row"),
+    [
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, texts("a", "b", "c")),
+        ({"instruction": "Add.", "chosen": "3", "rejected": "4"}, texts(ALPACA, "3", "4")),
+        ({"chosen": "Q: a? A: be", "rejected": "Q: a? A: bad"}, texts("Q: a? A: ", "be", "bad")),
+        ({"chosen": "yes", "rejected": "no"}, texts("", "yes", "no")),
+        ({"prompt": [USER], "chosen": [BYE], "rejected": [OFF]}, PAIR),
+        ({"prompt": [USER], "chosen": "bye", "rejected": "be off"}, PAIR),
+        ({"prompt": "hi", "chosen": [USER, BYE], "rejected": [USER, OFF], "messages": [USER, BYE]}, PAIR),
+        ({"prompt": "hi", "chosen": [BYE], "rejected": [OFF]}, PAIR),
+        ({"chosen": [USER, BYE], "rejected": [USER, OFF]}, PAIR),
+        ({"system": "Be brief.", "chosen": [USER, BYE], "rejected": [USER, OFF]}, answers("bye", "be off", SYSTEM, HI)),
+        (
+            {"chosen": [USER, ASSISTANT, USER, BYE], "rejected": [USER, ASSISTANT, USER, OFF]},
+            answers("bye", "be off", HI, HELLO, HI),
+        ),
+    ],
+)  # fmt: skip
+def test_preferences(value: dict[str, Any], row: PreferenceRow) -> None:
+    assert normalise(value) == row
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -94,7 +147,13 @@ def test_shapes(value: dict[str, Any], row: TextRow | CompletionRow | ChatRow) -
         ({"messages": [USER, {**ASSISTANT, "tool_calls": [{}]}]}, "messages[1] has tool_calls, which can't be trained on yet"),
         ({"messages": [USER, ASSISTANT], "tools": [{}]}, "the row has tools, which can't be trained on yet"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0] is not a text part"),
-        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "the keys (prompt, chosen, rejected) fit no known shape"),
+        ({"prompt": "a", "chosen": "b"}, "the keys (prompt, chosen) fit no known shape"),
+        ({"prompt": "a", "chosen": "b", "rejected": "b"}, "chosen and rejected are the same"),
+        ({"chosen": "a b ", "rejected": "a b c"}, "nothing of chosen is left after what both have in common"),
+        ({"prompt": "a", "chosen": "b", "rejected": 3}, "rejected is a number, not a string"),
+        ({"prompt": "a", "chosen": [ASSISTANT], "rejected": [ASSISTANT, USER]}, "nothing of chosen is left"),
+        ({"chosen": [USER, ASSISTANT], "rejected": [USER, USER]}, "nothing of rejected is left"),
+        ({"chosen": [USER, {**ASSISTANT, "content": "x"}, USER], "rejected": [USER, ASSISTANT]}, "the last message of chosen is not"),
         ({}, "the keys (none) fit no known shape"),
         ({"a secret <sentence> as a key": 1}, "the keys (1 more) fit no known shape"),
     ],

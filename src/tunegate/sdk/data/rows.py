@@ -1,7 +1,9 @@
-"""One row in any known shape becomes one of three: text, prompt and completion, or chat.
+"""One row in any known shape becomes one of four: text, prompt and completion, chat, or a preference of two answers.
 
 | Keys of the row | Becomes |
 | --- | --- |
+| `chosen` and `rejected`, both texts, perhaps a prompt | preference of two completions of the prompt |
+| `chosen` and `rejected`, one or both lists of messages, perhaps a prompt | preference of two chats; what they begin with is context |
 | `messages`: `[{role, content}]` | chat |
 | `conversations`: `[{from, value}]` or `[{role, content}]` | chat |
 | `prompt` and an answer, both lists of messages | chat; only the answer's assistant turns count |
@@ -19,7 +21,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tunegate.contract.base import Wire
-from tunegate.sdk.data.messages import Message, read_messages
+from tunegate.sdk.data.messages import Message, Role, read_messages
+from tunegate.sdk.data.preference import pair_chats, pair_texts
 from tunegate.sdk.data.text import RowInvalid, read_text
 
 TrainOn = Literal["completions", "all"]
@@ -32,6 +35,8 @@ COLUMNS = frozenset(
         "conversations",
         "system",
         "text",
+        "chosen",
+        "rejected",
         "context",
         "tools",
         "functions",
@@ -43,7 +48,10 @@ COLUMNS = frozenset(
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]{0,39}")
 _KEYS_SHOWN = 12
-_SHAPES = "text; prompt and completion; instruction and output; question and answer; messages; conversations"
+_SHAPES = (
+    "text; prompt and completion; instruction and output; question and answer; messages; conversations; "
+    "prompt, chosen and rejected"
+)
 
 
 class TextRow(Wire, tag_field="kind", tag="text"):
@@ -65,7 +73,14 @@ class ChatRow(Wire, tag_field="kind", tag="chat"):
     messages: list[Message]
 
 
-Row = TextRow | CompletionRow | ChatRow
+class PreferenceRow(Wire, tag_field="kind", tag="preference"):
+    """Two answers after the same beginning, the better one first; only what differs counts."""
+
+    chosen: CompletionRow | ChatRow
+    rejected: CompletionRow | ChatRow
+
+
+Row = TextRow | CompletionRow | ChatRow | PreferenceRow
 
 
 def normalise(value: Mapping[str, Any], *, train_on: TrainOn = "completions") -> Row:
@@ -73,6 +88,8 @@ def normalise(value: Mapping[str, Any], *, train_on: TrainOn = "completions") ->
     present = {key: item for key, item in value.items() if item is not None}
     if present.get("tools") or present.get("functions"):
         raise RowInvalid("the row has tools, which can't be trained on yet")
+    if "chosen" in present and "rejected" in present:
+        return _preference(present)
     for key in ("messages", "conversations"):
         if key in present:
             return _chat(present, read_messages(present[key], key), train_on)
@@ -116,6 +133,29 @@ def _optional(row: Mapping[str, Any], key: str) -> str:
     return text if text.strip() else ""
 
 
+def _preference(row: Mapping[str, Any]) -> PreferenceRow:
+    key = next((key for key in PROMPTS if key in row), None)
+    sides = (row["chosen"], row["rejected"])
+    if not any(isinstance(value, list) for value in (*sides, row.get(key or "prompt"))):
+        prompt = None if key is None else _prompt(row, key)
+        texts = pair_texts(prompt, *map(read_text, sides, ("chosen", "rejected")))
+        return PreferenceRow(
+            chosen=CompletionRow(prompt=texts.prompt, completion=texts.chosen),
+            rejected=CompletionRow(prompt=texts.prompt, completion=texts.rejected),
+        )
+    context = [] if key is None else _turns(row[key], key, "user")
+    chosen, rejected = map(_turns, sides, ("chosen", "rejected"), ("assistant", "assistant"))
+    pair = (_with_system(row, messages) for messages in pair_chats(context, chosen, rejected))
+    return PreferenceRow(chosen=ChatRow(messages=next(pair)), rejected=ChatRow(messages=next(pair)))
+
+
+def _turns(value: object, key: str, role: Role) -> list[Message]:
+    """Messages, or a text as the only message, of this role."""
+    if isinstance(value, str):
+        return [Message(role=role, content=read_text(value, key))]
+    return read_messages(value, key)
+
+
 def _prompted(row: Mapping[str, Any], prompt: str, answer: str) -> list[Message]:
     context = [
         Message(role=message.role, content=message.content, counts=False)
@@ -125,13 +165,18 @@ def _prompted(row: Mapping[str, Any], prompt: str, answer: str) -> list[Message]
 
 
 def _chat(row: Mapping[str, Any], messages: list[Message], train_on: TrainOn) -> ChatRow:
-    if "system" in row and messages[0].role != "system":
-        system = read_text(row["system"], "system", may_be_empty=True)
-        if system.strip():
-            messages = [Message(role="system", content=system), *messages]
+    messages = _with_system(row, messages)
     if train_on == "completions":
         if messages[-1].role != "assistant":
             raise RowInvalid("the last message is not the assistant's, so its answer is missing")
         if not any(message.role == "assistant" and message.counts for message in messages):
             raise RowInvalid("no message of the assistant counts")
     return ChatRow(messages=messages)
+
+
+def _with_system(row: Mapping[str, Any], messages: list[Message]) -> list[Message]:
+    """The chat with the row's system prompt before it, when it has none of its own."""
+    if "system" not in row or messages[0].role == "system":
+        return messages
+    system = read_text(row["system"], "system", may_be_empty=True)
+    return [Message(role="system", content=system), *messages] if system.strip() else messages
