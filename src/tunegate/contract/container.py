@@ -19,6 +19,8 @@ class ResourceRequest(Wire):
     memory_bytes: int = 64 * 2**30
     nodes: int = 1
     max_duration_s: float = 480 * 60.0
+    defaulted: list[str] = []
+    """Fields of the request's `resources` that nobody asked for: a launcher with less need not refuse them."""
 
 
 class ContainerSpec(Wire):

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from tunegate.contract.base import Strict
 from tunegate.contract.container import ResourceRequest
-from tunegate.contract.request import TrainRequest, TuningParameters
+from tunegate.contract.request import Resources, TrainRequest, TuningParameters
 from tunegate.contract.secret import Secret
 from tunegate.contract.training import (
     DataSource,
@@ -39,7 +39,9 @@ __all__ = (
 TrainingMethod = Literal["lora", "qlora", "full", "peft"]
 """What the trainer can do; requests also say `adapter`, which is `peft`."""
 
-LEARNING_RATE_FULL = 2e-5
+LEARNING_RATE, LEARNING_RATE_FULL = 2e-4, 2e-5
+DPO_SHARE = 10
+"""With objective dpo the usual learning rate is divided by this."""
 REPO_ID = r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?![\s\S])"
 
 
@@ -122,15 +124,14 @@ def resolve_training(
 
 def resolve_resources(job: TrainRequest) -> ResourceRequest:
     """What the job may use; the defaults are those of ResourceRequest."""
-    asked = job.resources
-    if asked is None:
-        return ResourceRequest()
-    fields = _given(asked, "gpus", "gpu_type", "cpus", "nodes")
+    asked = job.resources or Resources()
+    fields: dict[str, Any] = _given(asked, "gpus", "gpu_type", "cpus", "nodes")
     if asked.memory_gb is not None:
         fields["memory_bytes"] = asked.memory_gb * 2**30
     if asked.max_duration_minutes is not None:
         fields["max_duration_s"] = asked.max_duration_minutes * 60.0
-    return ResourceRequest(**fields)
+    defaulted = [name for name in asked.__struct_fields__ if getattr(asked, name) is None]
+    return ResourceRequest(**fields, defaulted=defaulted)
 
 
 def trainer_secrets(request: TrainRequest) -> TrainerSecrets:
@@ -199,12 +200,15 @@ def _quantization(job: TrainRequest, method: TrainingMethod) -> QuantizationPlan
 
 
 def _tuning(job: TrainRequest, options: TrainerOptions, method: TrainingMethod) -> TuningPlan:
-    fields: dict[str, Any] = {"learning_rate": LEARNING_RATE_FULL} if method == "full" else {}
+    usual = LEARNING_RATE_FULL if method == "full" else LEARNING_RATE
+    asked = job.tuning_parameters
+    dpo = asked is not None and asked.objective == "dpo"
+    fields: dict[str, Any] = {"learning_rate": usual / DPO_SHARE if dpo else usual}
     checkpointing = job.customization.gradient_checkpointing
     if checkpointing is not None:
         fields["gradient_checkpointing"] = checkpointing
-    if job.tuning_parameters is not None:
-        fields |= _given(job.tuning_parameters, *TuningParameters.__struct_fields__)
+    if asked is not None:
+        fields |= _given(asked, *TuningParameters.__struct_fields__)
     fields |= _given(options, "held_out_fraction", "over_length")
     plan = TuningPlan(**fields)
     accumulation = accumulation_steps(job)

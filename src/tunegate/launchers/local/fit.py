@@ -30,7 +30,10 @@ def demand_of(wanted: ResourceRequest, machine: Machine) -> Demand:
 def review_container(
     container: ContainerSpec, machine: Machine, *, cpu_fallback: bool
 ) -> tuple[list[Problem], list[Ignored]]:
-    """What can't be given: problems, or with `cpu_fallback` fields without effect."""
+    """What can't be given: problems, or with `cpu_fallback` fields without effect.
+
+    Processors and memory that nobody asked for are cut to what there is without a word.
+    """
     wanted = container.resources
     problems: list[Problem] = []
     ignored: list[Ignored] = []
@@ -61,12 +64,12 @@ def _lacks(wanted: ResourceRequest, machine: Machine) -> Iterator[tuple[str, str
     if wanted.gpus and wanted.gpu_type is not None and not _is_type(wanted.gpu_type, machine):
         there = (machine.gpu_type or "GPUs of a type that is not known") if have else "no GPU"
         yield "gpu_type", f"this machine has {there}"
-    if wanted.cpus > machine.cpus:
+    if wanted.cpus > machine.cpus and "cpus" not in wanted.defaulted:
         yield (
             "cpus",
             f"the job asks for {count(wanted.cpus, 'CPU')} and this machine has {machine.cpus}",
         )
-    if wanted.memory_bytes > machine.memory_bytes:
+    if wanted.memory_bytes > machine.memory_bytes and "memory_gb" not in wanted.defaulted:
         asked, there = wanted.memory_bytes // _GB, machine.memory_bytes / _GB
         yield "memory_gb", f"the job asks for {asked} GB and this machine has {there:.0f}"
 

@@ -30,6 +30,13 @@ def test_a_laptop_refuses_what_it_has_not() -> None:
     assert ignored == []
 
 
+def test_defaults_that_nobody_asked_for_are_cut_without_a_word() -> None:
+    modest = ResourceRequest(gpus=0, defaulted=["cpus", "memory_gb"])
+    assert review_container(container(modest), LAPTOP, cpu_fallback=False) == ([], [])
+    taken = demand_of(modest, LAPTOP)
+    assert (taken.cpus, taken.memory_bytes) == (2, 8 * GB)
+
+
 def test_with_fallback_it_runs_on_what_there_is_and_says_so() -> None:
     problems, ignored = review_container(container(CANONICAL), LAPTOP, cpu_fallback=True)
     assert problems == []
