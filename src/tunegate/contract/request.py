@@ -38,8 +38,19 @@ QuantType = Literal["nf4", "fp4"]
 DatasetFormat = Literal["jsonl", "parquet", "csv", "hf", "auto"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 StatusFilter = Literal["queued", "submitted", "running", "succeeded", "failed", "cancelled"]
-LrScheduler = Literal["cosine", "linear", "constant", "constant_with_warmup"]
-Optimizer = Literal["adamw", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "sgd"]
+LrScheduler = Literal["cosine", "linear", "constant", "constant_with_warmup", "wsd"]
+Optimizer = Literal[
+    "adamw",
+    "adamw_torch",
+    "adamw_8bit",
+    "paged_adamw_8bit",
+    "adafactor",
+    "lion_8bit",
+    "muon",
+    "sgd",
+]
+
+Objective = Literal["sft", "dpo"]
 
 
 class BaseModel(Strict):
@@ -199,8 +210,23 @@ class Artifacts(Strict):
 class TuningParameters(Strict):
     """Hyperparameters."""
 
+    objective: Annotated[
+        Objective | None,
+        Meta(
+            description="sft learns the answers; dpo learns to prefer `chosen` over `rejected`. Default: dpo where the rows have both, else sft."
+        ),
+    ] = None
+    dpo_beta: Annotated[
+        PositiveFloat | None,
+        Meta(
+            description="DPO: how strongly the model is held to what it was before. Default: 0.1."
+        ),
+    ] = None
     learning_rate: Annotated[
-        PositiveFloat | None, Meta(description="Default: 2e-4 for adapters, 2e-5 for full.")
+        PositiveFloat | None,
+        Meta(
+            description="Default: 2e-4 for adapters, 2e-5 for full; a tenth of it with objective dpo."
+        ),
     ] = None
     batch_size: Annotated[
         PositiveInt | None, Meta(description="Global batch in examples. Default: 32.")
@@ -209,7 +235,12 @@ class TuningParameters(Strict):
     num_epochs: Annotated[PositiveFloat | None, Meta(description="Default: 3.")] = None
     max_steps: PositiveInt | None = None
     warmup_ratio: Annotated[Fraction | None, Meta(description="Default: 0.1.")] = None
-    lr_scheduler: Annotated[LrScheduler | None, Meta(description="Default: cosine.")] = None
+    lr_scheduler: Annotated[
+        LrScheduler | None,
+        Meta(
+            description="Default: cosine. wsd: warm-up, then the full rate, and over the last tenth of the steps down to zero."
+        ),
+    ] = None
     weight_decay: Annotated[NonNegativeFloat | None, Meta(description="Default: 0.01.")] = None
     max_grad_norm: Annotated[PositiveFloat | None, Meta(description="Default: 1.0.")] = None
     gradient_checkpointing: Annotated[bool | None, Meta(description="Default: true.")] = None
@@ -219,7 +250,24 @@ class TuningParameters(Strict):
     seed: Annotated[
         Annotated[int, Meta(ge=0, le=2**32 - 1)] | None, Meta(description="Default: 42.")
     ] = None
-    optimizer: Annotated[Optimizer | None, Meta(description="Default: adamw.")] = None
+    optimizer: Annotated[
+        Optimizer | None,
+        Meta(
+            description="Default: adamw. muon: matrices by Muon, all else by AdamW, with rates as for AdamW. lion_8bit wants about a tenth of AdamW's rate."
+        ),
+    ] = None
+    loraplus_lr_ratio: Annotated[
+        PositiveFloat | None,
+        Meta(
+            description="LoRA+: the B matrices learn at this many times learning_rate. Default: 1."
+        ),
+    ] = None
+    neftune_noise_alpha: Annotated[
+        PositiveFloat | None,
+        Meta(
+            description="NEFTune: noise of this strength on the embeddings while training. Default: none."
+        ),
+    ] = None
     packing: Annotated[bool | None, Meta(description="Default: true.")] = None
     train_on: Annotated[
         Literal["completions", "all"] | None, Meta(description="Default: completions.")

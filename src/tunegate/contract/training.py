@@ -10,6 +10,7 @@ from tunegate.contract.request import (
     ComputeDtype,
     DatasetFormat,
     LrScheduler,
+    Objective,
     Optimizer,
     Provider,
     QuantType,
@@ -61,6 +62,9 @@ class DataSource(Strict):
 class TuningPlan(Strict):
     """Hyperparameters, all decided. Lengths in tokens, batches in examples, steps are optimizer steps."""
 
+    objective: Objective | None = None
+    """None = what the rows are made for: dpo where they have chosen and rejected answers, else sft."""
+    dpo_beta: float = 0.1
     learning_rate: float = 2e-4
     batch_size: int = 32
     micro_batch_size: int | None = None

@@ -40,7 +40,7 @@ TrainingMethod = Literal["lora", "qlora", "full", "peft"]
 """What the trainer can do; requests also say `adapter`, which is `peft`."""
 
 LEARNING_RATE, LEARNING_RATE_FULL = 2e-4, 2e-5
-DPO_SHARE = 10
+DPO_DIVISOR = 10
 """With objective dpo the usual learning rate is divided by this."""
 REPO_ID = r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?![\s\S])"
 
@@ -203,7 +203,7 @@ def _tuning(job: TrainRequest, options: TrainerOptions, method: TrainingMethod) 
     usual = LEARNING_RATE_FULL if method == "full" else LEARNING_RATE
     asked = job.tuning_parameters
     dpo = asked is not None and asked.objective == "dpo"
-    fields: dict[str, Any] = {"learning_rate": usual / DPO_SHARE if dpo else usual}
+    fields: dict[str, Any] = {"learning_rate": usual / DPO_DIVISOR if dpo else usual}
     checkpointing = job.customization.gradient_checkpointing
     if checkpointing is not None:
         fields["gradient_checkpointing"] = checkpointing

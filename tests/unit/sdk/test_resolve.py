@@ -46,6 +46,15 @@ def test_defaults(method: TrainingMethod) -> None:
     assert spec.output.output_uri == "s3://results/team/sample-1/"
 
 
+@pytest.mark.parametrize(("method", "rate"), [("lora", 2e-5), ("full", 2e-6)])
+def test_preferences_are_learnt_more_slowly(method: TrainingMethod, rate: float) -> None:
+    tuning = resolved(method, tuning_parameters__objective="dpo").tuning
+    assert (tuning.objective, tuning.dpo_beta) == ("dpo", 0.1)
+    assert tuning.learning_rate == pytest.approx(rate)
+    named = {"tuning_parameters__objective": "dpo", "tuning_parameters__learning_rate": 1e-3}
+    assert resolved(method, **named).tuning.learning_rate == 1e-3
+
+
 def test_int8_is_a_quantization() -> None:
     spec = resolved("lora", customization__precision="int8")
     assert spec.quantization == QuantizationPlan(kind="int8")

@@ -77,6 +77,8 @@ def test_problem(method: TrainingMethod, fields: dict[str, Any], path: str, code
         ("lora", {f"{CUSTOM}.trainable_layers": []}, "customization.trainable_layers"),
         ("lora", {f"{MODEL}.model_name": "s3://m/a", f"{MODEL}.revision": "v2"}, "base_model.revision"),
         ("lora", {"datasets": [DATA, {**DATA, "split": "validation", "weight": 2}]}, "datasets[1].weight"),
+        ("lora", {f"{TUNING}.objective": "sft", f"{TUNING}.dpo_beta": 0.2}, "tuning_parameters.dpo_beta"),
+        ("lora", {f"{TUNING}.objective": "dpo", f"{TUNING}.train_on": "all"}, "tuning_parameters.train_on"),
     ],
 )  # fmt: skip
 def test_ignored(method: TrainingMethod, fields: dict[str, Any], path: str) -> None:

@@ -13,7 +13,7 @@ _ACCUMULATION = "$.extra_parameters.unsloth.gradient_accumulation"
 
 
 def check_tuning(job: TrainRequest, options: TrainerOptions) -> Iterator[Finding]:
-    """Batches, evaluation and the two places of gradient_checkpointing."""
+    """Batches, evaluation, the objective and the two places of gradient_checkpointing."""
     tuning = job.tuning_parameters or TuningParameters()
     here, there = job.customization.gradient_checkpointing, tuning.gradient_checkpointing
     if here is not None and there is not None and here != there:
@@ -29,6 +29,7 @@ def check_tuning(job: TrainRequest, options: TrainerOptions) -> Iterator[Finding
         yield Problem(path=path, message=message, code="conflicting_fields")
     yield from _check_accumulation(job, batch, tuning.micro_batch_size)
     yield from _check_evaluation(job, tuning, options)
+    yield from _check_objective(tuning)
 
 
 def _check_accumulation(job: TrainRequest, batch: int, micro: int | None) -> Iterator[Finding]:
@@ -63,3 +64,12 @@ def _check_evaluation(
     if tuning.eval_steps is not None:
         reason = "there is no evaluation data"
         yield Ignored(path="$.tuning_parameters.eval_steps", reason=reason)
+
+
+def _check_objective(tuning: TuningParameters) -> Iterator[Finding]:
+    if tuning.objective == "sft" and tuning.dpo_beta is not None:
+        reason = "objective sft prefers nothing"
+        yield Ignored(path="$.tuning_parameters.dpo_beta", reason=reason)
+    if tuning.objective == "dpo" and tuning.train_on == "all":
+        reason = "objective dpo compares the answers alone"
+        yield Ignored(path="$.tuning_parameters.train_on", reason=reason)
