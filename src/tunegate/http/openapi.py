@@ -39,6 +39,16 @@ _SCHEMES = {
     "attempt": {"type": "http", "scheme": "bearer", "description": "An attempt's own token."},
 }
 
+_TAGS = {
+    "jobs": "Submit, look, follow, cancel, retry.",
+    "results": "What a job measured and saved.",
+    "plugins": "What is installed.",
+    "operation": "For those who run the gateway.",
+    "trainer": "What a run says to the gateway, with its attempt's own token.",
+    "documentation": "This page and what it is made from.",
+}
+"""In the order in which a newcomer wants them."""
+
 
 def operations(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
     """Path, method and handler of every route that is ours (Litestar adds OPTIONS by itself)."""
@@ -64,6 +74,7 @@ def build_document(app: Litestar, settings: ServerSettings) -> dict[str, Any]:
             "summary": "One gateway for fine-tuning language models.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "servers": [{"url": settings.public_url or "/"}],
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": components(), "securitySchemes": _SCHEMES},

@@ -24,6 +24,15 @@ def document() -> dict[str, Any]:
     return json.loads(json.dumps(build_document(create_routes(), ServerSettings())))
 
 
+def test_every_operation_stands_in_a_section_of_the_page(document: dict[str, Any]) -> None:
+    sections = {tag["name"] for tag in document["tags"]}
+    used = {
+        tag for path in document["paths"].values() for one in path.values() for tag in one["tags"]
+    }
+    assert used == sections
+    assert document["tags"][0]["name"] == "jobs"
+
+
 def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
     validate(document)

@@ -87,12 +87,11 @@ const drawOperation = (method, path, operation) => {
 
 const draw = (spec) => {
   document.getElementById("about").textContent = `${spec.info.summary} Version ${spec.info.version}.`;
-  const groups = new Map();
+  const groups = new Map(spec.tags.map(({ name, description }) =>
+    [name, make("section", {}, make("h2", {}, name), make("p", {}, description))]));
   for (const [path, methods] of Object.entries(spec.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
-      const tag = operation.tags[0] || "other";
-      if (!groups.has(tag)) groups.set(tag, make("section", {}, make("h2", {}, tag)));
-      groups.get(tag).append(drawOperation(method, path, operation));
+      groups.get(operation.tags[0]).append(drawOperation(method, path, operation));
     }
   }
   document.getElementById("operations").append(...groups.values());
