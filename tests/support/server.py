@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from litestar import Litestar
 
+from tunegate.http.protocol import HttpProtocol
+
 
 async def until(true: Callable[[], object], timeout_s: float = 10) -> None:
     """Wait for what gives no event of its own."""
@@ -25,7 +27,12 @@ def listen() -> socket.socket:
 async def serving(app: Litestar, listener: socket.socket) -> AsyncIterator[str]:
     """The address of the running application."""
     config = uvicorn.Config(
-        app, log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=1
+        app,
+        http=HttpProtocol,
+        log_config=None,
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))

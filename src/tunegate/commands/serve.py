@@ -16,6 +16,7 @@ from msgspec import structs
 from tunegate.control.sealer import KeyFileUnsafe
 from tunegate.control.signing import SigningSecretInvalid
 from tunegate.gateway import Gateway
+from tunegate.http.protocol import HttpProtocol
 from tunegate.settings import Settings, SettingsError, load
 from tunegate.telemetry import configure
 
@@ -70,6 +71,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 gateway.app,
                 loop="uvloop",
+                http=HttpProtocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,

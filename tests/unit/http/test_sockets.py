@@ -9,6 +9,7 @@ import pytest
 
 from support.door import CANONICAL, FakeJobs, event, job
 from support.server import listen, serving, until
+from tunegate.http.protocol import HEAD_LIMIT_BYTES
 
 from .conftest import AppFactory
 
@@ -54,6 +55,26 @@ async def test_a_whole_body_in_chunks_is_taken(make_app: AppFactory) -> None:
             reader,
             _,
         ),
+    ):
+        assert (await answer_of(reader))[0] == 201
+
+
+async def test_an_endless_head_is_cut(make_app: AppFactory) -> None:
+    async with (
+        serving(make_app(), listen()) as url,
+        connected(url, HEAD + "X-Long: " + "x" * HEAD_LIMIT_BYTES) as (reader, _),
+    ):
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+
+
+async def test_an_offer_to_upgrade_is_passed_over(make_app: AppFactory) -> None:
+    """Some clients offer HTTP/2 with their first request."""
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    length = f"Content-Length: {len(CANONICAL)}\r\n\r\n"
+    async with (
+        serving(make_app(), listen()) as url,
+        connected(url, HEAD + offer + length + CANONICAL.decode()) as (reader, _),
     ):
         assert (await answer_of(reader))[0] == 201
 
