@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunegate.trainer.data.tokens import TokenStore
+from tunegate.trainer.data.tokens import TokenStore, cumulative
 
 IGNORED = -100
 """The label of a token that does not count, as torch's cross entropy has it."""
@@ -14,10 +14,10 @@ IGNORED = -100
 
 @dataclass(frozen=True, slots=True)
 class PackedBatch:
-    """One forward pass: T tokens of one or more whole examples, without padding.
+    """One forward pass: T tokens of one or more whole examples, without padding. A preference pair is two texts.
 
     `labels` are aligned with `input_ids` (not shifted): the output at position t-1 is scored against labels[t]. The
-    first token of every example is -100, so one shift over the whole row never crosses an example's border.
+    first token of every text is -100, so one shift over the whole row never crosses a text's border.
     """
 
     input_ids: NDArray[np.int64]
@@ -25,9 +25,9 @@ class PackedBatch:
     labels: NDArray[np.int64]
     """[1, T], -100 where a token does not count."""
     position_ids: NDArray[np.int64]
-    """[1, T], from 0 in every example."""
+    """[1, T], from 0 in every text."""
     cu_seqlens: NDArray[np.int32]
-    """[n+1]: example k is the tokens [cu_seqlens[k], cu_seqlens[k+1])."""
+    """[m+1]: text k is the tokens [cu_seqlens[k], cu_seqlens[k+1]); of pairs, chosen and rejected take turns."""
     example_ids: NDArray[np.int64]
     """[n]: indices into the TokenStore."""
     num_targets: int
@@ -39,22 +39,31 @@ class PackedBatch:
 
     @property
     def max_length(self) -> int:
-        """Tokens of the longest example."""
+        """Tokens of the longest text."""
         return int(np.diff(self.cu_seqlens).max())
+
+    @property
+    def targets_by_text(self) -> NDArray[np.int64]:
+        """[m]: how many labels of each text count."""
+        counts = np.concatenate((np.zeros(1, np.int64), np.cumsum(self.labels[0] != IGNORED)))
+        return np.diff(counts[self.cu_seqlens])
 
 
 def pack(store: TokenStore, examples: Sequence[int] | NDArray[np.int64]) -> PackedBatch:
     """These examples, one after the other, as one row."""
-    part = store.take(np.asarray(examples, dtype=np.int64))
-    ids = part.ids.astype(np.int64)
-    positions = np.arange(part.tokens) - np.repeat(part.offsets[:-1], part.lengths)
+    examples = np.asarray(examples, dtype=np.int64)
+    tokens, mask = store.read(examples)
+    ids = tokens.astype(np.int64)
+    lengths = store.lengths[examples]
+    borders = cumulative(lengths)
+    positions = np.arange(len(ids)) - np.repeat(borders[:-1], lengths)
     return PackedBatch(
         input_ids=ids[None],
-        labels=np.where(part.mask, ids, IGNORED)[None],
+        labels=np.where(mask, ids, IGNORED)[None],
         position_ids=positions[None],
-        cu_seqlens=part.offsets.astype(np.int32),
-        example_ids=np.asarray(examples, dtype=np.int64),
-        num_targets=part.supervised_tokens,
+        cu_seqlens=borders.astype(np.int32),
+        example_ids=examples,
+        num_targets=int(np.count_nonzero(mask)),
     )
 
 
