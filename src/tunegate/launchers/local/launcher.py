@@ -88,7 +88,7 @@ class LocalLauncher(Launcher):
     async def poll(self, names: Sequence[str]) -> dict[str, RunStatus]:
         def look_again() -> dict[str, RunStatus]:
             self._runs.advance()
-            return {name: self._runs.status(name) for name in names}
+            return self._runs.statuses(names)
 
         return await self._do(look_again)
 

@@ -1,6 +1,6 @@
 """Who may start now, and what the others wait for. Pure; strictly in order, so that a large run is never starved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tunegate.contract.base import Wire
 from tunegate.launchers.local.fit import Demand, count
@@ -18,30 +18,32 @@ class Grant(Wire):
 
 
 class Plan(Wire):
-    """Runs to start with their grants, and a sentence for each that waits."""
+    """Runs to start with their grants, and what the first of the others lacks."""
 
     starts: dict[str, Grant] = {}
-    waits: dict[str, str] = {}
+    lack: str = ""
 
 
-def plan(waiting: Sequence[tuple[str, Demand]], held: Sequence[Grant], machine: Machine) -> Plan:
-    """`waiting` in the order of submission."""
+def plan(waiting: Iterable[tuple[str, Demand]], held: Sequence[Grant], machine: Machine) -> Plan:
+    """`waiting` in the order of submission; only those that start and the one behind them are looked at."""
     starts: dict[str, Grant] = {}
-    waits: dict[str, str] = {}
     holding = list(held)
     for name, demand in waiting:
         free = _free(holding, machine)
         lack = _lack(demand, free)
-        if waits or lack:
-            ahead = f"; {len(waits)} ahead" if waits else ""
-            waits[name] = f"waits for {lack or 'its turn'}{ahead}"
-            continue
+        if lack:
+            return Plan(starts=starts, lack=lack)
         taken = Grant(
             gpu_ids=free.gpu_ids[: demand.gpus], cpus=demand.cpus, memory_bytes=demand.memory_bytes
         )
         starts[name] = taken
         holding.append(taken)
-    return Plan(starts=starts, waits=waits)
+    return Plan(starts=starts)
+
+
+def sentence(lack: str, ahead: int) -> str:
+    """Why a run has not started that has so many ahead of it."""
+    return f"waits for its turn; {ahead} ahead" if ahead else f"waits for {lack or 'its turn'}"
 
 
 def _free(holding: Sequence[Grant], machine: Machine) -> Grant:

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from tunegate.launchers.local import supervisor
 from tunegate.launchers.local.command import MARK, env_of
@@ -21,7 +23,7 @@ from tunegate.launchers.local.folder import (
 )
 from tunegate.launchers.local.machine import Machine
 from tunegate.launchers.local.procfs import boot_id, is_alive, processes_with_env
-from tunegate.launchers.local.queue import Grant, plan
+from tunegate.launchers.local.queue import Grant, plan, sentence
 from tunegate.launchers.local.settings import LocalSettings
 from tunegate.launchers.local.status import ended
 from tunegate.sdk.launcher import RunState, RunStatus
@@ -38,15 +40,23 @@ class Runs:
         self._settings = settings
         self._records: dict[str, RunRecord] = {}
         self._statuses: dict[str, RunStatus] = {}
+        self._unsettled: dict[str, RunRecord] = {}
+        self._waiting: dict[str, RunRecord] = {}
+        self._lack = ""
+        self._last_order = 0
         self._boot_id = boot_id()
 
     def load(self) -> None:
         """Take over what an earlier gateway left."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(self.path)
-        found = (RunFolder(path).read("run", RunRecord) for path in self.path.iterdir())
-        self._records = {record.name: record for record in found if record is not None}
-        self._statuses = {}
+        read = (RunFolder(path).read("run", RunRecord) for path in self.path.iterdir())
+        found = [record for record in read if record is not None]
+        found.sort(key=lambda record: record.order)
+        self._records = {record.name: record for record in found}
+        self._unsettled = dict(self._records)
+        self._last_order = found[-1].order if found else 0
+        self._waiting, self._statuses = {}, {}
 
     def names(self) -> list[str]:
         return sorted(self._records)
@@ -58,78 +68,85 @@ class Runs:
         return RunFolder(self.path / name)
 
     def next_order(self) -> int:
-        return 1 + max((record.order for record in self._records.values()), default=0)
+        self._last_order += 1
+        return self._last_order
 
     def add(self, record: RunRecord, files: dict[str, bytes]) -> None:
         """A new run at the end of the queue."""
         create_folder(self.path, record, files)
         self._records[record.name] = record
+        self._wait(record)
 
-    def status(self, name: str) -> RunStatus:
-        return self._statuses.get(name) or RunStatus(name=name, state=RunState.ABSENT)
+    def statuses(self, names: Sequence[str]) -> dict[str, RunStatus]:
+        """What is known of each; `advance` finds out what is new."""
+        found = {name: self._status(name) for name in names}
+        if not self._waiting.keys().isdisjoint(found):
+            for ahead, name in enumerate(self._waiting):
+                if name in found:
+                    reason = sentence(self._lack, ahead)
+                    found[name] = msgspec.structs.replace(found[name], reason=reason)
+        return found
 
     def stop(self, name: str, grace_s: float) -> None:
         """Write the wish down; the supervisor sees it soon, a waiting run ends at once."""
-        status = self.status(name)
-        if name not in self._records or ended_already(status):
+        if name not in self._records or ended_already(self._status(name)):
             return
         folder = self.folder(name)
         folder.write("stop", Stop(grace_s=max(grace_s, 0.0)))
         if folder.read("grant", Grant) is None:
             folder.write("exit", Exit(cause="cancel"))
+            self._waiting.pop(name, None)
+            self._unsettled[name] = self._records[name]
 
     def remove(self, name: str) -> None:
         """Forget a run; one that still lives is killed first and goes when it has ended."""
         if name not in self._records:
             return
         folder = self.folder(name)
-        if ended_already(self.status(name)):
+        if ended_already(self._status(name)):
             folder.remove()
-            del self._records[name], self._statuses[name]
+            self._forget(name)
         else:
             (folder.path / "remove").touch(mode=0o600)
             self.stop(name, 0.0)
 
     def advance(self) -> None:
-        """See what became of every run, and start those that fit."""
-        held: dict[str, Grant] = {}
-        waiting: list[RunRecord] = []
-        for record in sorted(self._records.values(), key=lambda record: record.order):
-            if ended_already(self.status(record.name)):
-                continue
-            grant = self._look(record)
-            if grant is not None:
-                held[record.name] = grant
-            elif self.status(record.name).state is RunState.PENDING:
-                waiting.append(record)
-        queue = [(record.name, record.demand) for record in waiting]
-        decided = plan(queue, list(held.values()), self._machine)
+        """See what became of the runs that were started, and start those that fit.
+
+        Only this gateway grants and stops, so a waiting run is as it was: its folder is left alone until its turn.
+        """
+        looked_at = [self._look(record) for record in tuple(self._unsettled.values())]
+        held = [grant for grant in looked_at if grant is not None]
+        queue = ((record.name, record.demand) for record in self._waiting.values())
+        decided = plan(queue, held, self._machine)
+        self._lack = decided.lack
         for name, grant in decided.starts.items():
-            self.folder(name).write("grant", grant)
-            self._start(self._records[name], grant)
-        for name, reason in decided.waits.items():
-            self._set(name, RunState.PENDING, reason)
+            record = self._unsettled[name] = self._waiting.pop(name)
+            if self.folder(name).path.exists():
+                self.folder(name).write("grant", grant)
+                self._start(record, grant)
 
     def _look(self, record: RunRecord) -> Grant | None:
         """Settle the status of a run; returns what it holds of the machine."""
         name, folder = record.name, self.folder(record.name)
         if not folder.path.exists():
-            del self._records[name]
-            self._statuses.pop(name, None)
+            self._forget(name)
             return None
         end = folder.read("exit", Exit) or self._find_lost(folder)
         if end is not None:
+            del self._unsettled[name]
             self._statuses[name] = ended(name, end)
             if (folder.path / "remove").exists():
                 self.remove(name)
             return None
         grant = folder.read("grant", Grant)
         if grant is None:
-            self._set(name, RunState.PENDING, "waits for its turn")
+            del self._unsettled[name]
+            self._wait(record)
         elif folder.read("supervisor", Supervisor) is None:
             self._start(record, grant)
         else:
-            self._set(name, RunState.RUNNING, "")
+            self._set(name, RunState.RUNNING)
         return grant
 
     def _find_lost(self, folder: RunFolder) -> Exit | None:
@@ -154,7 +171,7 @@ class Runs:
         env = env_of(record.env, grant, folder.path, self._settings, os.environ)
         if not self._spawn(folder, env) and folder.read("supervisor", Supervisor) is None:
             folder.write("exit", Exit(error="the supervisor could not be started"))
-        self._set(record.name, RunState.RUNNING, "")
+        self._set(record.name, RunState.RUNNING)
 
     def _spawn(self, folder: RunFolder, env: Mapping[str, str]) -> bool:
         """Start a supervisor, which goes into the background by itself."""
@@ -169,10 +186,19 @@ class Runs:
                 return False
         return done.returncode == 0
 
-    def _set(self, name: str, state: RunState, reason: str) -> None:
-        self._statuses[name] = RunStatus(
-            name=name, state=state, native_state=state.value, reason=reason
-        )
+    def _wait(self, record: RunRecord) -> None:
+        self._waiting[record.name] = record
+        self._set(record.name, RunState.PENDING)
+
+    def _forget(self, name: str) -> None:
+        for known in (self._records, self._statuses, self._unsettled, self._waiting):
+            known.pop(name, None)
+
+    def _status(self, name: str) -> RunStatus:
+        return self._statuses.get(name) or RunStatus(name=name, state=RunState.ABSENT)
+
+    def _set(self, name: str, state: RunState) -> None:
+        self._statuses[name] = RunStatus(name=name, state=state, native_state=state.value)
 
 
 def ended_already(status: RunStatus) -> bool:

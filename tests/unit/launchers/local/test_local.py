@@ -6,6 +6,7 @@ import stat
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -161,8 +162,45 @@ async def test_a_restart_keeps_the_order_of_the_queue(
     await heir.start()
     statuses = await heir.poll([run.name for run in runs])
     assert [statuses[run.name].reason for run in runs] == [
-        "", "waits for 4 CPUs", "waits for 4 CPUs; 1 ahead",
+        "", "waits for 4 CPUs", "waits for its turn; 1 ahead",
     ]  # fmt: skip
+
+
+async def test_a_look_at_a_long_queue_reads_no_more_than_at_a_short_one(
+    launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ResourceRequest(gpus=0, cpus=4, memory_bytes=2**20)
+    reads: list[str] = []
+    read = RunFolder.read
+
+    def counted(self: RunFolder, name: str, kind: type[Any]) -> Any:
+        reads.append(name)
+        return read(self, name, kind)
+
+    async def reads_of_a_poll(name: str) -> int:
+        reads.clear()
+        await launcher.poll([name])
+        return len(reads)
+
+    monkeypatch.setattr(RunFolder, "read", counted)
+    runs = [SUITE.run(SLEEP, whole) for _ in range(8)]
+    await launcher.submit(runs[0])
+    alone = await reads_of_a_poll(runs[0].name)
+    for run in runs[1:]:
+        await launcher.submit(run)
+    assert await reads_of_a_poll(runs[-1].name) == alone
+
+
+async def test_what_was_taken_out_of_the_queue_is_not_started(launcher: LocalLauncher) -> None:
+    whole = ResourceRequest(gpus=0, cpus=4, memory_bytes=2**20)
+    runs = [SUITE.run(SLEEP, whole) for _ in range(3)]
+    for run in runs:
+        await launcher.submit(run)
+    await launcher.cancel(runs[1].name, 0.0)
+    await launcher.cleanup(runs[0].name)
+    await SUITE.until_said(launcher, runs[2].name, "begun")
+    statuses = await launcher.poll([runs[1].name])
+    assert statuses[runs[1].name].state is RunState.STOPPED
 
 
 async def test_a_grant_without_a_supervisor_is_made_good(
