@@ -11,6 +11,8 @@ from tunegate.trainer.device import Device
 
 Flat = tuple[dict[str, Tensor], dict[str, float | int | bool]]
 """State tensors and numbers by `parameter|key`."""
+Group = dict[str, Any]
+"""Parameters that are stepped alike, as torch.optim takes them."""
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -19,13 +21,8 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def make_optimizer(model: nn.Module, tuning: TuningPlan, device: Device) -> Optimizer:
-    """One group that decays and one that does not (norms and biases: what has one dimension)."""
-    parameters = list(trainable(model).values())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": tuning.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    """The optimizer that the job asks for; `set_learning_rate` keeps the ratio of each group's rate."""
+    groups = parameter_groups(model, tuning)
     match tuning.optimizer:
         case "adamw" | "adamw_torch":
             return torch.optim.AdamW(groups, lr=tuning.learning_rate, fused=True)
@@ -38,13 +35,39 @@ def make_optimizer(model: nn.Module, tuning: TuningPlan, device: Device) -> Opti
 
             paged = PagedAdamW8bit if device.is_cuda else AdamW8bit
             return paged(groups, lr=tuning.learning_rate)
+        case "adafactor":
+            from transformers.optimization import Adafactor
+
+            return Adafactor(
+                groups, lr=tuning.learning_rate, scale_parameter=False, relative_step=False
+            )
+        case "lion_8bit":
+            from bitsandbytes.optim import Lion8bit
+
+            return Lion8bit(groups, lr=tuning.learning_rate)
+        case "muon":
+            from tunegate.trainer.muon import Muon, hidden_matrices
+
+            return Muon(groups, hidden_matrices(model), lr=tuning.learning_rate)
         case "sgd":
             return torch.optim.SGD(groups, lr=tuning.learning_rate)
 
 
+def parameter_groups(model: nn.Module, tuning: TuningPlan) -> list[Group]:
+    """What has one dimension (norms, biases) does not decay; the B matrices of LoRA+ have a rate of their own."""
+    groups: dict[tuple[float, float], Group] = {}
+    for name, parameter in trainable(model).items():
+        decay = tuning.weight_decay if parameter.ndim > 1 else 0.0
+        is_b = "lora_B." in name or "lora_embedding_B." in name
+        ratio = tuning.loraplus_lr_ratio if is_b else 1.0
+        empty: Group = {"params": [], "weight_decay": decay, "lr_ratio": ratio}
+        groups.setdefault((decay, ratio), empty)["params"].append(parameter)
+    return list(groups.values())
+
+
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_ratio", 1.0)
 
 
 def flatten(optimizer: Optimizer, model: nn.Module) -> Flat:
@@ -63,16 +86,13 @@ def flatten(optimizer: Optimizer, model: nn.Module) -> Flat:
 
 
 def restore(optimizer: Optimizer, model: nn.Module, flat: Flat) -> None:
-    """Put a flattened state back. Raises KeyError when it belongs to other parameters."""
-    order: dict[int, int] = {}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            order[id(parameter)] = len(order)
-    numbers = {name: order[id(parameter)] for name, parameter in trainable(model).items()}
-    state: dict[int, dict[str, Any]] = {}
+    """Put a flattened state back as it was. Raises KeyError when it belongs to other parameters."""
+    # load_state_dict would round states that are finer than their parameters.
+    parameters = trainable(model)
+    optimizer.state.clear()
     for part in flat:
         for place, value in part.items():
             name, _, key = place.rpartition("|")
-            state.setdefault(numbers[name], {})[key] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+            parameter = parameters[name]
+            kept = value.to(parameter.device) if isinstance(value, Tensor) else value
+            optimizer.state[parameter][key] = kept

@@ -70,6 +70,8 @@ def test_problem(method: TrainingMethod, fields: dict[str, Any], path: str, code
         ("full", {f"{CUSTOM}.lora": {"rank": 8}}, "customization.lora"),
         ("full", {f"{CUSTOM}.peft": {"use": True}}, "customization.peft"),
         ("lora", {f"{CUSTOM}.qlora": {"use_double_quant": True}}, "customization.qlora"),
+        ("full", {f"{TUNING}.loraplus_lr_ratio": 16}, "tuning_parameters.loraplus_lr_ratio"),
+        ("peft", {f"{TUNING}.loraplus_lr_ratio": 16, f"{CUSTOM}.peft": {"config": {"peft_type": "IA3"}}}, "tuning_parameters.loraplus_lr_ratio"),
         ("lora", {f"{CUSTOM}.peft": {"use": False, "config": {"use_dora": True}}}, "customization.peft.config"),
         ("peft", {f"{CUSTOM}.peft": {"use": False}}, "customization.peft.use"),
         ("peft", {f"{CUSTOM}.rank": 8, f"{CUSTOM}.peft": {"config": {"peft_type": "IA3"}}}, "customization.rank"),

@@ -44,8 +44,9 @@ def interrupted(bench: Bench, monkeypatch: pytest.MonkeyPatch, step: int, **fiel
         {"method": "full", "adapter": None},
         {"tuning": {"optimizer": "adamw_8bit"}},
         {"tuning": {"early_stopping_patience": 9, "eval_steps": 2, "num_epochs": 2}},
+        {"tuning": {"neftune_noise_alpha": 5.0, "loraplus_lr_ratio": 4.0, "optimizer": "muon"}},
     ],
-    ids=["lora with dropout", "full", "8-bit optimizer", "early stopping"],
+    ids=["lora with dropout", "full", "8-bit optimizer", "early stopping", "NEFTune, LoRA+, Muon"],
 )
 def test_resumed_equals_unbroken(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]

@@ -1,5 +1,7 @@
 """Values of the learning rate."""
 
+from typing import get_args
+
 import pytest
 
 from tunegate.contract.request import LrScheduler
@@ -27,11 +29,18 @@ def test_cosine_passes_its_half_in_the_middle() -> None:
     assert found == sorted(found, reverse=True)
 
 
+def test_wsd_warms_up_stays_and_decays_in_the_last_tenth() -> None:
+    found = rates("wsd", 0.1, 40)
+    assert found[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert found[4:36] == [1.0] * 32
+    assert found[36:] == pytest.approx([1.0, 0.75, 0.5, 0.25])
+
+
 def test_constant_knows_no_warm_up() -> None:
     assert rates("constant", 0.5) == [1.0] * 10
 
 
-@pytest.mark.parametrize("scheduler", ["cosine", "linear", "constant", "constant_with_warmup"])
+@pytest.mark.parametrize("scheduler", get_args(LrScheduler))
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_no_step_is_wasted_and_none_goes_beyond(

@@ -30,6 +30,11 @@ def check_method(job: TrainRequest, *, method: TrainingMethod) -> Iterator[Findi
         message = f"{why}: take bf16, fp16 or fp32"
         yield Problem(path="$.customization.precision", message=message, code="not_supported")
     yield from check_trainable_layers(custom)
+    tuning = job.tuning_parameters
+    has_b_matrices = method != "full" and peft_type(custom) == "LORA"
+    if tuning is not None and tuning.loraplus_lr_ratio is not None and not has_b_matrices:
+        reason = "only LORA adapters have the two matrices that it tells apart"
+        yield Ignored(path="$.tuning_parameters.loraplus_lr_ratio", reason=reason)
 
 
 def block_number(layer: str) -> int | None:
