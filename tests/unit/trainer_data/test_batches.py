@@ -11,7 +11,7 @@ from tunegate.contract.training import TuningPlan
 from tunegate.trainer.data import TokenStore, batch_plan, eval_batches
 from tunegate.trainer.data.packing import first_fit_decreasing, pack
 from tunegate.trainer.data.split import hold_out
-from tunegate.trainer.data.tokens import StoreBuilder
+from tunegate.trainer.data.tokens import ROW
 
 LENGTHS = st.lists(st.integers(2, 40), min_size=1, max_size=60)
 
@@ -20,12 +20,16 @@ def make_store(
     lengths: list[int], weights: tuple[float, ...] = (1.0,), sources: list[int] | None = None
 ) -> TokenStore:
     """Example i holds the tokens 100·i, 100·i+1, …; the second half of each counts."""
-    builder = StoreBuilder(("a.jsonl",), weights)
-    for place, length in enumerate(lengths):
-        mask = np.arange(length) >= max(1, length // 2)
-        ids = (100 * place + np.arange(length)).astype(np.int32)
-        builder.add(ids, mask, file=0, line=place + 1, source=sources[place] if sources else 0)
-    return builder.build()
+    rows = np.zeros(len(lengths), ROW)
+    rows["length"] = lengths
+    rows["start"] = np.cumsum(lengths) - lengths
+    rows["targets"] = [length - max(1, length // 2) for length in lengths]
+    rows["line"] = np.arange(len(lengths)) + 1
+    rows["source"] = sources or 0
+    place = np.concatenate([np.arange(length) for length in lengths])
+    ids = np.repeat(100 * np.arange(len(lengths)), lengths) + place
+    mask = place >= np.repeat(np.maximum(1, np.array(lengths) // 2), lengths)
+    return TokenStore(ids.astype(np.int32), mask, rows, ("a.jsonl",), weights)
 
 
 def plan_of(
@@ -172,7 +176,8 @@ def test_take_and_where() -> None:
     store = make_store([2, 3, 4])
     part = store.take(np.array([2, 0]))
     assert len(part) == 2
-    assert part.ids.tolist() == [200, 201, 202, 203, 0, 1]
+    assert part.read(np.arange(2))[0].tolist() == [200, 201, 202, 203, 0, 1]
+    assert part.ids is store.ids
     assert part.where(0) == "a.jsonl:3"
     assert part.supervised_tokens == 3
     assert len(store.take(np.array([], np.int64))) == 0

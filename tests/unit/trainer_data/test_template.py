@@ -205,4 +205,4 @@ def test_a_tokenizer_without_a_template_is_given_one(
     assert example.text == "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nhello</s>\n"
     assert example.text[slice(*(example.spans or [])[0])] == "hello</s>"
     assert tokenizer.chat_template == DEFAULT_TEMPLATE
-    assert len(list(renderer.notes())) == 1
+    assert len(list(renderer.counts.notes())) == 1

@@ -1,70 +1,145 @@
-"""One file's rows into the admission: read, normalised, rendered, and tokenised a batch at a time."""
+"""Files into the token cache: rows are read, normalised and rendered here, and tokenised by a thread meanwhile."""
 
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tunegate.contract.request import DatasetFormat
 from tunegate.contract.training import TuningPlan
 from tunegate.sdk.data import RowError, RowInvalid, SourceRow, normalise, read_rows
 from tunegate.sdk.data.rows import TrainOn
 from tunegate.trainer.data.admit import Admission, Origin
-from tunegate.trainer.data.fetch import LocalFile
+from tunegate.trainer.data.cache import TokenCache
+from tunegate.trainer.data.fetch import LocalFile, LocalSource, Say
 from tunegate.trainer.data.render import Example, Renderer
-from tunegate.trainer.data.tokenise import Tokeniser
+from tunegate.trainer.data.select import is_eval_split
+from tunegate.trainer.data.tally import Tally
+from tunegate.trainer.data.tokenise import Tokeniser, Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _BATCH_CHARACTERS = 2**20
 """Text that is tokenised at once: enough for all cores, little beside the model."""
+_SAVE_CHARACTERS = 2**26
+"""Text after which the cache is saved: what a killed run has to tokenise again at most."""
+_BATCHES_AHEAD = 2
+
+Check = Callable[[], None]
+"""Called now and then; raises when the work should end."""
+
+
+class _Batch(NamedTuple):
+    examples: list[Example]
+    origins: list[Origin]
+    evaluation: bool
 
 
 class Intake:
-    """Reads files one after the other."""
+    """Reads files one after the other, from where the cache was left. A context manager."""
 
     def __init__(
-        self, tuning: TuningPlan, tokenizer: "PreTrainedTokenizerBase", admission: Admission
-    ) -> None:
-        self.renderer = Renderer(tokenizer, tuning.train_on)
-        self._tokeniser = Tokeniser(tokenizer)
-        self._train_on: TrainOn = tuning.train_on
-        self._admission = admission
-        self._waiting: list[tuple[Example, Origin]] = []
-        self._characters = 0
-
-    def read(
         self,
-        file: LocalFile,
-        declared: DatasetFormat,
-        *,
-        source: int,
-        number: int,
-        evaluation: bool,
-    ) -> int:
-        """Take in the file, number `number` of source `source`; returns its rows. Raises TunegateError data_invalid."""
-        rows = 0
-        for item in read_rows(file.path, name=file.name, declared=declared):
+        sources: Sequence[LocalSource],
+        tuning: TuningPlan,
+        tokenizer: "PreTrainedTokenizerBase",
+        cache: TokenCache,
+    ) -> None:
+        self._sources = sources
+        self._train_on: TrainOn = tuning.train_on
+        self._renderer = Renderer(tokenizer, tuning.train_on, cache.tally.rendered)
+        self._tokeniser = Tokeniser(tokenizer)
+        files = tuple(file.name for source in sources for file in source.files)
+        self._admission = Admission(files, tuning, cache)
+        self._cache = cache
+        self._rows: list[int] = list(cache.tally.rows)
+        self._batch = _Batch([], [], evaluation=False)
+        self._characters = 0
+        self._unsaved = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._ahead: deque[tuple[_Batch, Future[list[Tokens]]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def run(self, say: Say, check: Check) -> None:
+        """All that is not in the cache yet. Raises TunegateError data_invalid, data_empty, and what `check` raises."""
+        before = self._cache.tally
+        if before.complete:
+            say("the data sets were tokenised by an earlier run")
+            return
+        places = [(index, file) for index, one in enumerate(self._sources) for file in one.files]
+        for number, (source, file) in enumerate(places):
+            if number < before.file:
+                continue
+            self._read(file, source, number, before.items if number == before.file else 0, check)
+            say(f"read {file.name}: {self._rows[number]:,} rows")
+        self._admit(waiting=0)
+        self._admission.finish()
+        self._save(len(places), 0, complete=True)
+
+    def _read(self, file: LocalFile, source: int, number: int, skip: int, check: Check) -> None:
+        declared, split = self._sources[source].format, self._sources[source].split
+        self._batch = _Batch([], [], is_eval_split(split))
+        if len(self._rows) == number:
+            self._rows.append(0)
+        items = enumerate(read_rows(file.path, name=file.name, declared=declared), 1)
+        for place, item in items:
+            if place <= skip:
+                continue
             if isinstance(item, RowError):
                 self._admission.refuse(item)
                 continue
-            rows += 1
+            self._rows[number] += 1
             for example in self._examples(item, file.name):
-                self._waiting.append((example, Origin(source, number, item.line)))
+                self._batch.examples.append(example)
+                self._batch.origins.append(Origin(source, number, item.line))
                 self._characters += len(example.text)
             if self._characters >= _BATCH_CHARACTERS:
-                self._flush(evaluation=evaluation)
-        self._flush(evaluation=evaluation)
-        return rows
+                check()
+                self._send()
+                if self._unsaved >= _SAVE_CHARACTERS and self._admission.clean:
+                    self._admit(waiting=0)
+                    self._save(number, place)
+        self._send()
 
     def _examples(self, row: SourceRow, file: str) -> list[Example]:
         try:
-            return self.renderer.render(normalise(row.value, train_on=self._train_on))
+            return self._renderer.render(normalise(row.value, train_on=self._train_on))
         except RowInvalid as error:
             self._admission.refuse(RowError(file=file, line=row.line, reason=str(error)))
             return []
 
-    def _flush(self, *, evaluation: bool) -> None:
-        encoded = self._tokeniser.encode([example for example, _ in self._waiting])
-        for tokens, (_, origin) in zip(encoded, self._waiting, strict=True):
-            self._admission.admit(tokens, origin, evaluation=evaluation)
-        self._waiting.clear()
+    def _send(self) -> None:
+        """The batch to the thread; at most two are on their way."""
+        batch = self._batch
+        self._ahead.append((batch, self._thread.submit(self._tokeniser.encode, batch.examples)))
+        self._batch = _Batch([], [], batch.evaluation)
+        self._unsaved += self._characters
         self._characters = 0
+        self._admit(waiting=_BATCHES_AHEAD)
+
+    def _admit(self, *, waiting: int) -> None:
+        """What the thread has done, until no more than `waiting` batches are left with it."""
+        while len(self._ahead) > waiting:
+            batch, encoded = self._ahead.popleft()
+            for tokens, origin in zip(encoded.result(), batch.origins, strict=True):
+                self._admission.admit(tokens, origin, evaluation=batch.evaluation)
+
+    def _save(self, file: int, items: int, *, complete: bool = False) -> None:
+        self._cache.save(
+            Tally(
+                complete=complete,
+                file=file,
+                items=items,
+                rows=self._rows,
+                dropped=self._admission.dropped,
+                dropped_rows=self._admission.dropped_rows,
+                truncated=self._admission.truncated,
+                rendered=self._renderer.counts,
+            )
+        )
+        self._unsaved = 0

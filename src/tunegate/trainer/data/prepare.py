@@ -1,16 +1,19 @@
 """Fetched files → rows → text → tokens and masks → training and evaluation stores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tunegate.contract.training import TuningPlan
-from tunegate.trainer.data.admit import Admission
+from tunegate.trainer.data.cache import cache_key, token_cache
 from tunegate.trainer.data.fetch import LocalSource, Say
-from tunegate.trainer.data.intake import Intake
+from tunegate.trainer.data.intake import Check, Intake
 from tunegate.trainer.data.report import DataReport, FileReport, SourceReport
-from tunegate.trainer.data.select import is_eval_split
 from tunegate.trainer.data.split import hold_out
+from tunegate.trainer.data.tally import Tally
 from tunegate.trainer.data.tokens import TokenStore
 
 if TYPE_CHECKING:
@@ -31,36 +34,43 @@ def prepare(
     tuning: TuningPlan,
     tokenizer: "PreTrainedTokenizerBase",
     say: Say,
+    cache_root: Path | None = None,
+    check: Check = lambda: None,
 ) -> Prepared:
     """Read, render, tokenise and split all rows. A tokenizer without a chat template is given the default one when chats come.
 
-    Raises TunegateError data_invalid (bad rows, `FILE:LINE: reason`, never their content), data_empty, or
-    model_invalid for a tokenizer without a fast form.
+    Memory stays bounded: tokens go to files below `cache_root`, where a later call with the same data and settings
+    finds them; without it they go to files that are gone with the process. `check` is called all the time and may
+    raise to end the work. Raises TunegateError data_invalid (bad rows, `FILE:LINE: reason`, never their content),
+    data_empty, or model_invalid for a tokenizer without a fast form.
     """
     files = tuple(file.name for source in sources for file in source.files)
     weights = tuple(source.weight for source in sources)
-    admission = Admission(files, weights, tuning)
-    intake = Intake(tuning, tokenizer, admission)
-    read = _read(sources, intake, say)
-    admission.finish()
-    train, evaluation = admission.train.build(), admission.eval.build()
-    notes = [*intake.renderer.notes(), *admission.notes()]
+    with token_cache(cache_root, cache_key(sources, tuning, tokenizer)) as cache:
+        with Intake(sources, tuning, tokenizer, cache) as intake:
+            intake.run(say, check)
+        tally = cache.tally
+        train, evaluation = cache.train.store(files, weights), cache.eval.store(files, weights)
+    duplicates = count_duplicates(train, evaluation)
+    notes = [*tally.rendered.notes(), *tally.notes(tuning.max_sequence_length)]
+    if duplicates:
+        notes.append(f"{duplicates} example(s) stand more than once in the data")
     if not len(evaluation):
         train, evaluation = hold_out(train, tuning.held_out_fraction, tuning.seed)
         if len(evaluation):
             notes.append(f"{len(evaluation)} example(s) are held out for evaluation")
     notes.extend(_streaming_notes(sources))
     report = DataReport(
-        rows=sum(file.rows for source in read for file in source.files),
+        rows=sum(tally.rows),
         train_examples=len(train),
         eval_examples=len(evaluation),
-        dropped=dict(admission.dropped),
-        truncated=admission.truncated,
-        duplicates=admission.duplicates,
+        dropped=tally.dropped,
+        truncated=tally.truncated,
+        duplicates=duplicates,
         tokens=train.tokens,
         supervised_tokens=train.supervised_tokens,
         longest=int(train.lengths.max()),
-        sources=read,
+        sources=_described(sources, tally),
         notes=notes,
     )
     say(
@@ -70,37 +80,36 @@ def prepare(
     return Prepared(train, evaluation, report)
 
 
-def _read(sources: Sequence[LocalSource], intake: Intake, say: Say) -> list[SourceReport]:
-    reports: list[SourceReport] = []
-    number = 0
-    for index, source in enumerate(sources):
-        files: list[FileReport] = []
-        for file in source.files:
-            rows = intake.read(
-                file,
-                source.format,
-                source=index,
-                number=number,
-                evaluation=is_eval_split(source.split),
-            )
-            say(f"read {file.name}: {rows:,} rows")
-            number += 1
-            files.append(
-                FileReport(
-                    name=file.name, size_bytes=file.size_bytes, sha256=file.sha256, rows=rows
-                )
-            )
-        reports.append(
-            SourceReport(
-                source=source.source, split=source.split, weight=source.weight, files=files
-            )
-        )
-    return reports
+def count_duplicates(*stores: TokenStore) -> int:
+    """Examples whose tokens stand elsewhere already, told by a hash of 64 bits."""
+    digests = np.sort(np.concatenate([store.rows["digest"] for store in stores]))
+    return int(np.count_nonzero(digests[1:] == digests[:-1]))
 
 
-def _streaming_notes(sources: Sequence[LocalSource]) -> list[str]:
-    if not any(source.streaming for source in sources):
-        return []
+def _described(sources: Sequence[LocalSource], tally: Tally) -> list[SourceReport]:
+    rows = iter(tally.rows)
     return [
-        "streaming has no effect: data sets are fetched and tokenised before the training starts"
+        SourceReport(
+            source=source.source,
+            split=source.split,
+            weight=source.weight,
+            files=[
+                FileReport(
+                    name=file.name,
+                    size_bytes=file.size_bytes,
+                    sha256=file.sha256,
+                    rows=next(rows),
+                )
+                for file in source.files
+            ],
+        )
+        for source in sources
     ]
+
+
+def _streaming_notes(sources: Sequence[LocalSource]) -> Iterator[str]:
+    if any(source.streaming for source in sources):
+        yield (
+            "streaming: all data sets are fetched, then streamed through the tokenizer into files"
+            " that training reads; none is ever in memory as a whole"
+        )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from tunegate.contract.base import Wire
 from tunegate.sdk.data import ChatRow, CompletionRow, Row, TextRow
 from tunegate.sdk.data.rows import TrainOn
 from tunegate.trainer.data.template import DEFAULT_TEMPLATE, ChatTemplate, Span
@@ -19,14 +20,48 @@ class Example(NamedTuple):
     bare: bool
 
 
-class Renderer:
-    """Renders the rows of one job. The first chat gives a tokenizer without a template the default one."""
+class RenderCounts(Wire):
+    """How chats were rendered: see ChatTemplate. `defaulted`: with the default template, for the model has none."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", train_on: TrainOn) -> None:
+    defaulted: bool = False
+    unrolled: int = 0
+    open_ended: int = 0
+
+    def notes(self) -> Iterator[str]:
+        """What the client should know of it."""
+        if self.defaulted:
+            yield "the model has no chat template: a ChatML-like one was used and is saved with the result"
+        if self.unrolled:
+            yield (
+                f"the chat template rewrites earlier turns: {self.unrolled} conversation(s)"
+                " became one example per answer"
+            )
+        if self.open_ended:
+            yield (
+                f"the chat template does not count the end of {self.open_ended} answer(s):"
+                " the model may not learn to stop"
+            )
+
+
+class Renderer:
+    """Renders the rows of one job. The first chat gives a tokenizer without a template the default one.
+
+    `before` are the counts of the rows that an earlier run has rendered.
+    """
+
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        train_on: TrainOn,
+        before: RenderCounts = RenderCounts(),  # noqa: B008 (frozen)
+    ) -> None:
         self._tokenizer = tokenizer
         self._all = train_on == "all"
         self._template: ChatTemplate | None = None
+        self._before = before
         self._defaulted = False
+        if before.defaulted:
+            self._chat_template()
 
     def render(self, row: Row) -> list[Example]:
         """The examples of a row. Raises RowInvalid."""
@@ -43,20 +78,15 @@ class Renderer:
                     return [Example(template.whole(messages), None, bare=False)]
                 return [Example(*found, bare=False) for found in template.examples(messages)]
 
-    def notes(self) -> Iterator[str]:
-        """What the client should know of how chats were rendered."""
-        if self._defaulted:
-            yield "the model has no chat template: a ChatML-like one was used and is saved with the result"
-        if self._template and self._template.unrolled:
-            yield (
-                f"the chat template rewrites earlier turns: {self._template.unrolled} conversation(s)"
-                " became one example per answer"
-            )
-        if self._template and self._template.open_ended:
-            yield (
-                f"the chat template does not count the end of {self._template.open_ended} answer(s):"
-                " the model may not learn to stop"
-            )
+    @property
+    def counts(self) -> RenderCounts:
+        """Of all rows so far."""
+        template = self._template
+        return RenderCounts(
+            defaulted=self._defaulted,
+            unrolled=self._before.unrolled + (template.unrolled if template else 0),
+            open_ended=self._before.open_ended + (template.open_ended if template else 0),
+        )
 
     def _chat_template(self) -> ChatTemplate:
         if self._template is None:

@@ -1,16 +1,29 @@
 """`TokenStore`: all examples of one split as flat arrays, about 5 bytes per token."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+ROW = np.dtype(
+    [
+        ("start", np.int64),
+        ("length", np.int32),
+        ("targets", np.int32),
+        ("line", np.int64),
+        ("file", np.int32),
+        ("source", np.int32),
+        ("digest", np.uint64),
+    ]
+)
+"""What is known of one example. `digest` is of its tokens: equal for duplicates."""
+
 
 @dataclass(frozen=True, slots=True)
 class TokenStore:
-    """Example `i` is the tokens [offsets[i], offsets[i+1]).
+    """Example `i` is the tokens [start[i], start[i] + length[i]) of `ids` and `mask`, which may be mapped files.
 
     `mask` is True where a token is a target of the loss; the first token of an example never is, for nothing
     predicts it. `files`, `file` and `line` lead an example back to its row; `weights[source[i]]` says how often
@@ -19,90 +32,49 @@ class TokenStore:
 
     ids: NDArray[np.int32]
     mask: NDArray[np.bool_]
-    offsets: NDArray[np.int64]
-    file: NDArray[np.int32]
-    line: NDArray[np.int64]
-    source: NDArray[np.int32]
+    rows: NDArray[Any]
     files: tuple[str, ...] = ()
     weights: tuple[float, ...] = (1.0,)
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.rows)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each example."""
-        return np.diff(self.offsets)
+        return self.rows["length"].astype(np.int64)
+
+    @property
+    def line(self) -> NDArray[np.int64]:
+        return self.rows["line"]
+
+    @property
+    def source(self) -> NDArray[np.int32]:
+        return self.rows["source"]
 
     @property
     def tokens(self) -> int:
-        return len(self.ids)
+        return int(self.rows["length"].sum(dtype=np.int64))
 
     @property
     def supervised_tokens(self) -> int:
         """Tokens that count for the loss."""
-        return int(self.mask.sum())
+        return int(self.rows["targets"].sum(dtype=np.int64))
 
     def where(self, example: int) -> str:
         """`FILE:LINE` of the row that an example came from."""
-        return f"{self.files[self.file[example]]}:{self.line[example]}"
+        return f"{self.files[self.rows['file'][example]]}:{self.line[example]}"
 
     def take(self, examples: NDArray[np.int64]) -> Self:
-        """A store of these examples, in this order."""
+        """A store of these examples, in this order; the tokens are not copied."""
+        return replace(self, rows=self.rows[examples])
+
+    def read(self, examples: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Ids and mask of these examples, one after the other."""
         lengths = self.lengths[examples]
-        offsets = cumulative(lengths)
-        tokens = np.repeat(self.offsets[examples] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return type(self)(
-            ids=self.ids[tokens],
-            mask=self.mask[tokens],
-            offsets=offsets,
-            file=self.file[examples],
-            line=self.line[examples],
-            source=self.source[examples],
-            files=self.files,
-            weights=self.weights,
-        )
-
-
-class StoreBuilder:
-    """Collects examples; `build` joins them into a TokenStore."""
-
-    def __init__(self, files: tuple[str, ...], weights: tuple[float, ...]) -> None:
-        self._files = files
-        self._weights = weights
-        self._ids: list[NDArray[np.int32]] = []
-        self._masks: list[NDArray[np.bool_]] = []
-        self._origins: list[tuple[int, int, int]] = []
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def add(
-        self,
-        ids: NDArray[np.int32],
-        mask: NDArray[np.bool_],
-        *,
-        file: int,
-        line: int,
-        source: int,
-    ) -> None:
-        """One example; `file` and `source` index the store's `files` and `weights`."""
-        self._ids.append(ids)
-        self._masks.append(mask)
-        self._origins.append((file, line, source))
-
-    def build(self) -> TokenStore:
-        origins = np.array(self._origins, dtype=np.int64).reshape(-1, 3)
-        return TokenStore(
-            ids=np.concatenate([np.zeros(0, np.int32), *self._ids]),
-            mask=np.concatenate([np.zeros(0, np.bool_), *self._masks]),
-            offsets=cumulative([len(ids) for ids in self._ids]),
-            file=origins[:, 0].astype(np.int32),
-            line=origins[:, 1],
-            source=origins[:, 2].astype(np.int32),
-            files=self._files,
-            weights=self._weights,
-        )
+        shifts = self.rows["start"][examples] - cumulative(lengths)[:-1]
+        places = np.repeat(shifts, lengths) + np.arange(lengths.sum())
+        return self.ids[places], self.mask[places]
 
 
 def cumulative(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
