@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tunegate.trainer import attention
-from tunegate.trainer.data.packing import PackedBatch
+from tunegate.trainer.data.packing import IGNORED, PackedBatch
 from tunegate.trainer.device import Device, Precision
-from tunegate.trainer.loss import head_loss, logits_loss, targets_of
+from tunegate.trainer.loss import head_losses, logits_losses, sum_by_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,13 +36,15 @@ class Isolation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One forward pass on the device."""
+    """One forward pass on the device. The output at `positions` is scored against `targets`, `counts` of them a text."""
 
     input_ids: Tensor
-    labels: Tensor
     position_ids: Tensor
     borders: Tensor
     longest: int
+    positions: Tensor
+    targets: Tensor
+    counts: Tensor
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,31 @@ class CausalForward:
     """Whether the output layer alone makes the logits (no scaling, no capping)."""
 
     def loss(self, batch: PackedBatch) -> Tensor:
-        """Summed cross entropy of the batch's targets in fp32; one pass, or one per example."""
-        if self.isolation is Isolation.SINGLE:
-            rows = [_row(part, self.device) for part in _examples(batch)]
-        else:
-            rows = [_row(batch, self.device)]
-        with self.precision.autocast(self.device):
-            return torch.stack([self._row_loss(row) for row in rows]).sum()
+        """Summed cross entropy of the batch's targets in fp32."""
+        return self.text_losses(batch).sum()
 
-    def _row_loss(self, row: Row) -> Tensor:
-        if not self.bare_head:
-            return logits_loss(self.model(**self._arguments(row)).logits, row.labels)
-        positions, targets = targets_of(row.labels)
-        head: Any = self.causal.get_output_embeddings()
-        vocab = self.causal.config.get_text_config().vocab_size
-        return head_loss(head, self.hidden(row), positions, targets, vocab)
+    def text_losses(self, batch: PackedBatch) -> Tensor:
+        """The same text by text [m]; one pass, or one per text."""
+        with self.precision.autocast(self.device):
+            if self.isolation is not Isolation.SINGLE:
+                return self._row_losses(_row(batch, self.device))
+            return torch.cat([self._single(part) for part in _texts(batch)])
+
+    def _single(self, text: PackedBatch) -> Tensor:
+        if not text.num_targets:
+            return torch.zeros(1, device=self.device.torch_device)
+        return self._row_losses(_row(text, self.device))
+
+    def _row_losses(self, row: Row) -> Tensor:
+        if self.bare_head:
+            head: Any = self.causal.get_output_embeddings()
+            vocab = self.causal.config.get_text_config().vocab_size
+            losses = head_losses(head, self.hidden(row), row.positions, row.targets, vocab)
+        else:
+            logits = self.model(**self._arguments(row)).logits
+            virtual = logits.shape[1] - row.input_ids.shape[1]  # a prompt method's, before the row
+            losses = logits_losses(logits, row.positions + virtual, row.targets)
+        return sum_by_text(losses, row.counts)
 
     def hidden(self, row: Row) -> Tensor:
         """Outputs of the last block [1, T, size]."""
@@ -178,43 +191,46 @@ def _close(left: Tensor, right: Tensor, precision: Precision) -> bool:
 
 def _probe_row(ids: Tensor, borders: list[int], device: Device) -> Row:
     sizes = [end - start for start, end in itertools.pairwise(borders)]
-    where = device.torch_device
-    return Row(
-        input_ids=ids[None].to(where),
-        labels=ids[None].to(where),
-        position_ids=torch.cat([torch.arange(size) for size in sizes])[None].to(where),
-        borders=torch.tensor(borders, dtype=torch.int32, device=where),
-        longest=max(sizes),
+    tokens = ids[None].numpy()
+    batch = PackedBatch(
+        input_ids=tokens,
+        labels=np.full_like(tokens, IGNORED),
+        position_ids=np.concatenate([np.arange(size) for size in sizes])[None],
+        cu_seqlens=np.array(borders, np.int32),
+        example_ids=np.arange(len(sizes)),
+        num_targets=0,
     )
+    return _row(batch, device)
 
 
 def _row(batch: PackedBatch, device: Device) -> Row:
     where = device.torch_device
+    following = batch.labels[0, 1:]
+    positions = np.flatnonzero(
+        following != IGNORED
+    )  # here, for a device would have to be waited for
     return Row(
         input_ids=torch.from_numpy(batch.input_ids).to(where),
-        labels=torch.from_numpy(batch.labels).to(where),
         position_ids=torch.from_numpy(batch.position_ids).to(where),
         borders=torch.from_numpy(batch.cu_seqlens).to(where),
         longest=batch.max_length,
+        positions=torch.from_numpy(positions).to(where),
+        targets=torch.from_numpy(following[positions]).to(where),
+        counts=torch.from_numpy(batch.targets_by_text).to(where),
     )
 
 
-def _examples(batch: PackedBatch) -> list[PackedBatch]:
-    """The batch's examples as batches of their own; those without a target are left out."""
-    parts: list[PackedBatch] = []
-    borders = batch.cu_seqlens.tolist()
-    for index, (start, end) in enumerate(itertools.pairwise(borders)):
-        labels = batch.labels[:, start:end]
-        targets = int((labels >= 0).sum())
-        if targets:
-            parts.append(
-                PackedBatch(
-                    input_ids=batch.input_ids[:, start:end],
-                    labels=labels,
-                    position_ids=batch.position_ids[:, start:end],
-                    cu_seqlens=(batch.cu_seqlens[index : index + 2] - start),
-                    example_ids=batch.example_ids[index : index + 1],
-                    num_targets=targets,
-                )
-            )
-    return parts
+def _texts(batch: PackedBatch) -> list[PackedBatch]:
+    """The batch's texts as batches of their own."""
+    borders = itertools.pairwise(batch.cu_seqlens.tolist())
+    return [
+        PackedBatch(
+            input_ids=batch.input_ids[:, start:end],
+            labels=batch.labels[:, start:end],
+            position_ids=batch.position_ids[:, start:end],
+            cu_seqlens=np.array([0, end - start], np.int32),
+            example_ids=batch.example_ids[:1],
+            num_targets=int(targets),
+        )
+        for (start, end), targets in zip(borders, batch.targets_by_text, strict=True)
+    ]

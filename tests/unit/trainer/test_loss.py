@@ -28,16 +28,18 @@ def test_equals_the_loss_over_all_logits(
     full.backward()
     expected = hidden.grad
     hidden.grad = None
-    positions, targets = losses.targets_of(labels)
-    found = losses.head_loss(head, hidden, positions, targets, 50)
+    positions = (labels[0, 1:] >= 0).nonzero().squeeze(1)
+    found = losses.head_losses(head, hidden, positions, labels[0, 1:][positions], 50).sum()
     found.backward()
     assert found.item() == pytest.approx(full.item(), rel=1e-6)
     assert hidden.grad is not None
     torch.testing.assert_close(hidden.grad, expected)
 
 
-def test_virtual_tokens_before_the_row_are_skipped() -> None:
-    torch.manual_seed(0)
-    logits, labels = torch.randn(1, 13, 50), torch.randint(0, 50, (1, 10))
-    expected = cross_entropy(logits[0, 3:-1], labels[0, 1:], reduction="sum")
-    assert losses.logits_loss(logits, labels).item() == pytest.approx(expected.item(), rel=1e-6)
+def test_losses_are_summed_text_by_text() -> None:
+    each = torch.arange(1.0, 7.0, requires_grad=True)
+    sums = losses.sum_by_text(each, torch.tensor([2, 0, 3, 1]))
+    assert sums.tolist() == [3.0, 0.0, 12.0, 6.0]
+    (sums * torch.tensor([1.0, 10.0, 100.0, 1000.0])).sum().backward()
+    assert each.grad is not None
+    assert each.grad.tolist() == [1.0, 1.0, 100.0, 100.0, 100.0, 1000.0]
