@@ -17,15 +17,13 @@ from tunegate.storage.open import open_store
 from tunegate.trainer.background import Background
 from tunegate.trainer.claim import claim_attempt
 from tunegate.trainer.config import Launch
+from tunegate.trainer.deadline import Deadline
 from tunegate.trainer.errors import as_failure, output_storage_errors
 from tunegate.trainer.gateway import GatewayClient
 from tunegate.trainer.logbook import Logbook
 from tunegate.trainer.logs import LogUploader
 from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.stop import SENTENCES, StopFlag, StopRequested
-
-LARGEST_MARGIN_S = 60.0
-"""At most this long before the end of its time a job stops, to save what it has."""
 
 
 def run_attempt(launch: Launch) -> int:
@@ -43,9 +41,10 @@ def run_attempt(launch: Launch) -> int:
         logbook = Logbook(launch.work_dir / "logs")
         reporter = Reporter(logbook, client, stop, clock)
         reporter.start(background)
-        background.start(_deadline(stop, clock, _budget_s(grant.remaining_s, launch.spec)))
+        deadline = Deadline(stop, clock, _budget_s(grant.remaining_s, launch.spec))
+        background.start(deadline.watch())
         try:
-            return _Attempt(launch, grant, run_uid, background, reporter, stop).run()
+            return _Attempt(launch, grant, run_uid, background, reporter, stop, deadline).run()
         finally:
             logbook.close()
 
@@ -61,6 +60,7 @@ class _Attempt:
         background: Background,
         reporter: Reporter,
         stop: StopFlag,
+        deadline: Deadline,
     ) -> None:
         self._launch = launch
         self._grant = grant
@@ -68,6 +68,7 @@ class _Attempt:
         self._background = background
         self._reporter = reporter
         self._stop = stop
+        self._deadline = deadline
 
     def run(self) -> int:
         spec = self._launch.spec
@@ -88,7 +89,7 @@ class _Attempt:
 
         run = Run(
             self._launch.spec, self._grant, self._run_uid, self._launch.work_dir,
-            output, logs, self._background, self._reporter, self._stop,
+            output, logs, self._background, self._reporter, self._stop, self._deadline,
         )  # fmt: skip
         try:
             self._reporter.emit(train(run))
@@ -104,7 +105,11 @@ class _Attempt:
             return _exit_code("superseded")
         kept = "no step was finished" if step is None else f"checkpoint of step {step} is kept"
         sentence = next(text for name, text in SENTENCES.items() if name == reason)
-        self._reporter.emit(StoppedEvent(detail=f"{sentence}; {kept}.", checkpoint_step=step))
+        detail = f"{sentence}; {kept}."
+        if reason == "deadline":  # for a job without time there is no other attempt
+            self._reporter.failed("deadline_exceeded", detail)
+        else:
+            self._reporter.emit(StoppedEvent(detail=detail, checkpoint_step=step))
         return _exit_code("interrupted")
 
     def _failed(self, error: Exception) -> int:
@@ -186,14 +191,6 @@ def _grant(
 
 def _budget_s(remaining_s: float, spec: TrainingSpec) -> float:
     return min(remaining_s, spec.max_duration_s or float("inf"))
-
-
-async def _deadline(stop: StopFlag, clock: Clock, budget_s: float) -> None:
-    """Ask for a stop shortly before the time is used up."""
-    if budget_s == float("inf"):
-        return
-    await clock.sleep(max(0.0, budget_s - min(LARGEST_MARGIN_S, 0.1 * budget_s)))
-    stop.request("deadline")
 
 
 def _exit_code(code: str) -> int:

@@ -1,6 +1,7 @@
 """A resumable checkpoint: safetensors and JSON, and a marker with the hash of every file, written last."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 BEST = "best.safetensors"
 STATE = "state.json"
+NEEDED = frozenset({WEIGHTS, OPTIMIZER, STATE})
 _FOLDER = re.compile(r"step-(\d{6,})")
 
 
@@ -78,7 +80,9 @@ def write_checkpoint(snapshot: Snapshot, folder: Path) -> Marker:
     """Write all files; the marker comes last. Returns the marker."""
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # A run that was killed here may have left files that are no part of this checkpoint.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
     save_file(snapshot.weights, folder / WEIGHTS)
     save_file(snapshot.optimizer, folder / OPTIMIZER)
     if snapshot.best is not None:
@@ -91,14 +95,22 @@ def write_checkpoint(snapshot: Snapshot, folder: Path) -> Marker:
     return marker
 
 
-def verifies(folder: Path, digest: str) -> bool:
-    """Whether the checkpoint is of this very training and every file that its marker names is there, whole."""
+def read_marker(content: bytes) -> Marker | None:
+    """The marker, if it is one that names all that a checkpoint needs, each file in its own folder."""
     try:
-        marker = msgspec.json.decode((folder / MARKER).read_bytes(), type=Marker)
-        return marker.digest == digest and all(
-            describe_file(folder / Path(file.path).name, folder) == file for file in marker.files
-        )
-    except (OSError, msgspec.DecodeError):
+        marker = msgspec.json.decode(content, type=Marker)
+    except msgspec.DecodeError:
+        return None
+    names = {file.path for file in marker.files}
+    plain = all(name == Path(name).name for name in names)
+    return marker if plain and names >= NEEDED else None
+
+
+def verifies(folder: Path, marker: Marker) -> bool:
+    """Whether every file that the marker names is there, whole."""
+    try:
+        return all(describe_file(folder / file.path, folder) == file for file in marker.files)
+    except OSError:
         return False
 
 

@@ -13,6 +13,7 @@ from tunegate.storage.open import open_store
 from tunegate.trainer.background import Background
 from tunegate.trainer.data.fetch import LocalSource, fetch_sources
 from tunegate.trainer.data.report import DataReport
+from tunegate.trainer.deadline import Deadline
 from tunegate.trainer.logs import LogUploader
 from tunegate.trainer.publish import check_writable, publish
 from tunegate.trainer.reporter import Reporter
@@ -33,6 +34,7 @@ class Run:
     background: Background
     reporter: Reporter
     stop: StopFlag
+    deadline: Deadline
 
 
 class Stopped(Exception):
@@ -60,7 +62,8 @@ def train(run: Run) -> SucceededEvent:
     from tunegate.trainer.loop import Loop
     from tunegate.trainer.model import check_vocabulary, load_model, load_tokenizer
     from tunegate.trainer.optimizer import make_optimizer
-    from tunegate.trainer.saver import CheckpointSaver, fetch_newest
+    from tunegate.trainer.resume import fetch_newest
+    from tunegate.trainer.saver import CheckpointSaver
 
     device = pick_device(spec.cpu_threads)
     precision = choose_precision(spec, device)
@@ -83,8 +86,8 @@ def train(run: Run) -> SucceededEvent:
 
     digest = training_digest(spec, data.report)
     saver = CheckpointSaver(
-        run.output, prefix, run.work_dir, digest, background, say, spec.tuning.save_steps,
-        after=run.logs.upload,
+        run.output, prefix, run.work_dir, digest, background, say, run.deadline,
+        save_steps=spec.tuning.save_steps, after=run.logs.upload,
     )  # fmt: skip
     held_out = data.eval if len(data.eval) else None
     loop = Loop(forward, optimizer, spec.tuning, plan, held_out, say, saver, run.stop)
@@ -94,6 +97,7 @@ def train(run: Run) -> SucceededEvent:
         if newest is not None:
             load_checkpoint(newest, loop)
             loop.state.resumed_at.append(loop.state.step)
+            saver.resumed(loop.state.step)
             say.note(f"goes on from the checkpoint of step {loop.state.step}")
 
     say.phase("training", f"{plan.total_steps} steps, {len(data.train)} examples")
@@ -102,8 +106,7 @@ def train(run: Run) -> SucceededEvent:
     except StopRequested as request:
         if request.reason != "superseded" and loop.state.step:
             say.phase("saving", f"stopping: saving a checkpoint of step {loop.state.step}")
-            saver.save(loop)
-        saver.wait()
+            saver.finish(loop, run.stop)
         raise Stopped(request, saver.saved_step) from request
     saver.wait()
 

@@ -1,6 +1,7 @@
 """`CheckpointSaver`: when to save, and the way of a checkpoint to the bucket while training goes on."""
 
 import asyncio
+import concurrent.futures
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -9,40 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunegate.contract.attempt import CheckpointEvent
-from tunegate.sdk.errors import TunegateError
-from tunegate.sdk.storage import (
-    AccessDenied,
-    ObjectNotFound,
-    ObjectStore,
-    StorageError,
-    StoreUnavailable,
-)
+from tunegate.sdk.storage import ObjectStore, StorageError
+from tunegate.storage.transfer import in_parallel
 from tunegate.trainer.background import Background
 from tunegate.trainer.checkpoint import (
     MARKER,
+    Marker,
     Snapshot,
     folder_name,
-    step_of,
     take_snapshot,
-    verifies,
     write_checkpoint,
 )
+from tunegate.trainer.deadline import Deadline
+from tunegate.trainer.pace import SavePace
 from tunegate.trainer.reporter import Reporter
+from tunegate.trainer.resume import list_checkpoints
+from tunegate.trainer.stop import StopFlag
 
 if TYPE_CHECKING:
     from tunegate.trainer.loop import Loop
 
-EVERY_S = 600.0
-"""Seconds between checkpoints when the job names no number of steps."""
 KEPT = 2
-LARGEST_SHARE = 0.05
-"""Part of the training time that copying and writing may take; slow checkpoints come more rarely."""
+LAST_TRIES = 3
 
 
 class CheckpointSaver:
-    """Writes below `work_dir`, uploads below `prefix`; the newest two stay. One at a time: a new one waits for the last.
+    """Writes below `work_dir`, uploads below `prefix`; the newest two of this training stay.
 
-    `after` is awaited in the background after each one.
+    Training stands still for the copy in memory alone. One checkpoint is on its way at a time: the next one that comes
+    due begins when the last is complete. `after` is awaited in the background after each one.
     """
 
     def __init__(
@@ -53,6 +49,7 @@ class CheckpointSaver:
         digest: str,
         background: Background,
         reporter: Reporter,
+        deadline: Deadline,
         save_steps: int | None,
         after: Callable[[], Awaitable[None]],
         clock_s: Callable[[], float] = time.monotonic,
@@ -63,27 +60,52 @@ class CheckpointSaver:
         self._digest = digest
         self._background = background
         self._reporter = reporter
+        self._deadline = deadline
         self._save_steps = save_steps
         self._after = after
         self._clock_s = clock_s
-        self._saved_at_s = clock_s()
-        self._cost_s = 0.0
+        self._pace = SavePace(clock_s())
         self._running: Future[None] | None = None
-        self.saved_step: int | None = None
+        self._begun_step = 0
+        self._complete: list[int] = []
+
+    @property
+    def saved_step(self) -> int | None:
         """The newest complete checkpoint."""
+        return self._complete[-1] if self._complete else None
+
+    def resumed(self, step: int) -> None:
+        """The training goes on from a checkpoint that is there."""
+        self._begun_step = step
+        self._complete = [step]
 
     def due(self, step: int) -> bool:
+        """Ask after every step: the steps are timed by it. A named number of steps wins over the pace."""
+        self._pace.step_ended(self._clock_s())
+        self._deadline.reserve(self._pace.reserve_s)
+        if self._running is not None and not self._running.done():
+            return False
         if self._save_steps:
-            return step % self._save_steps == 0
-        wait_s = max(EVERY_S, self._cost_s / LARGEST_SHARE)
-        return self._clock_s() - self._saved_at_s >= wait_s
+            return step // self._save_steps > self._begun_step // self._save_steps
+        return self._pace.due
 
     def save(self, loop: "Loop") -> None:
         """Copy now, write and upload in the background."""
         self.wait()
-        self._saved_at_s = self._clock_s()
+        began_s = self._clock_s()
         snapshot = take_snapshot(loop, self._digest)
+        self._pace.begun_s, self._pace.copy_s = began_s, self._clock_s() - began_s
+        self._begun_step = snapshot.state.train.step
         self._running = self._background.start(self._store_away(snapshot))
+
+    def finish(self, loop: "Loop", stop: StopFlag) -> None:
+        """A last checkpoint, if the time that is left suffices for it; never at the cost of one that is on its way."""
+        self._wait_until(stop)
+        for _ in range(LAST_TRIES):
+            if self.saved_step == loop.state.step or stop.left_s < self._pace.save_s:
+                return
+            self.save(loop)
+            self._wait_until(stop)
 
     def wait(self) -> None:
         """Until the last checkpoint is complete. A failed upload is noted; training goes on without it."""
@@ -95,64 +117,52 @@ class CheckpointSaver:
         except (StorageError, OSError) as error:
             self._reporter.note(f"a checkpoint could not be saved ({type(error).__name__})")
 
+    def _wait_until(self, stop: StopFlag) -> None:
+        running = self._running
+        if running is None:
+            return
+        concurrent.futures.wait([running], timeout=max(0.0, stop.left_s))
+        if running.done():
+            self.wait()
+            return
+        running.cancel()
+        self._running = None
+        self._reporter.note("no time was left to complete the last checkpoint")
+
     async def _store_away(self, snapshot: Snapshot) -> None:
-        step = snapshot.state.train.step
+        began_s, step = self._clock_s(), snapshot.state.train.step
         folder = self._folder / folder_name(step)
-        marker = await asyncio.to_thread(write_checkpoint, snapshot, folder)
         address = f"{self._prefix}checkpoints/{folder_name(step)}/"
-        uploads = [self._store.upload(folder / f.path, address + f.path) for f in marker.files]
-        await asyncio.gather(*uploads)
-        await self._store.upload(folder / MARKER, address + MARKER)
+        try:
+            marker = await asyncio.to_thread(write_checkpoint, snapshot, folder)
+            await self._upload(folder, address, marker)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        self._pace.store_s = self._clock_s() - began_s
+        self._complete = [*self._complete, step][-KEPT:]
         size = sum(file.size_bytes for file in marker.files)
-        self._cost_s = self._clock_s() - self._saved_at_s
-        self.saved_step = step
         self._reporter.emit(CheckpointEvent(step=step, uri=address, size_bytes=size))
-        shutil.rmtree(folder)
         await self._prune()
         await self._after()
 
+    async def _upload(self, folder: Path, address: str, marker: Marker) -> None:
+        """The marker comes when all else is there."""
+
+        async def one(name: str) -> None:
+            await self._store.upload(folder / name, address + name)
+
+        await in_parallel([file.path for file in marker.files], one)
+        await one(MARKER)
+
     async def _prune(self) -> None:
-        by_step = await list_checkpoints(self._store, self._prefix)
-        for step in sorted(by_step)[:-KEPT]:
-            # The marker goes first, so that what is half removed is no checkpoint any more.
-            for uri in sorted(by_step[step], key=lambda uri: not uri.endswith(MARKER)):
-                await self._store.delete(uri)
-
-
-async def list_checkpoints(store: ObjectStore, prefix: str) -> dict[int, list[str]]:
-    """The files of every checkpoint below the output, complete or not, by step."""
-    base = f"{prefix}checkpoints/"
-    by_step: dict[int, list[str]] = {}
-    async for info in store.list(base):
-        step = step_of(info.uri.removeprefix(base).partition("/")[0])
-        if step is not None:
-            by_step.setdefault(step, []).append(info.uri)
-    return by_step
-
-
-async def fetch_newest(store: ObjectStore, prefix: str, work_dir: Path, digest: str) -> Path | None:
-    """Download the newest checkpoint that verifies and is of this very training; None when there is none.
-
-    A store that may be written but not listed counts as one without checkpoints. Raises TunegateError
-    storage_unavailable.
-    """
-    try:
-        by_step = await list_checkpoints(store, prefix)
-        for step in sorted(by_step, reverse=True):
-            uris = by_step[step]
-            if not any(uri.endswith(f"/{MARKER}") for uri in uris):
-                continue
-            folder = work_dir / "resume" / folder_name(step)
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, mode=0o700)
-            await asyncio.gather(
-                *(store.download(uri, folder / uri.rpartition("/")[2]) for uri in uris)
-            )
-            if await asyncio.to_thread(verifies, folder, digest):
-                return folder
-    except StoreUnavailable as error:
-        sentence = "The checkpoints of the job can't be read."
-        raise TunegateError("storage_unavailable", sentence) from error
-    except (AccessDenied, ObjectNotFound):
-        return None
-    return None
+        """Remove what is older than the newest two. What is newer may belong to a run that has overtaken this one."""
+        try:
+            by_step = await list_checkpoints(self._store, self._prefix)
+            for step in sorted(by_step):
+                if step >= self._complete[0]:
+                    break
+                # The marker goes first, so that what is half removed is no checkpoint any more.
+                for uri in sorted(by_step[step], key=lambda uri: not uri.endswith(MARKER)):
+                    await self._store.delete(uri)
+        except StorageError as error:
+            self._reporter.say(f"old checkpoints could not be removed ({type(error).__name__})")

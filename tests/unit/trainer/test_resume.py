@@ -87,24 +87,22 @@ def unmark(folder: Path) -> None:
 def test_a_torn_checkpoint_is_passed_over(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, spoil: Any
 ) -> None:
-    tuning = {"save_steps": 2}
-    assert bench.run(bench.spec("unbroken", tuning=tuning)) == 0
-    interrupted(bench, monkeypatch, 5, tuning=tuning)
+    assert bench.run(bench.spec("unbroken")) == 0
+    for step in (3, 5):
+        interrupted(bench, monkeypatch, step)
     assert newest(bench).name == "step-000005"
     spoil(newest(bench))
-    assert bench.run(bench.spec("broken", tuning=tuning), "second") == 0
+    assert bench.run(bench.spec("broken"), "third") == 0
     record = json.loads((bench.output("broken") / "training.json").read_text())
-    assert record["resumed_at"] == [4]
+    assert record["resumed_at"] == [3]
     assert weights(bench, "broken") == weights(bench, "unbroken")
 
 
-def test_two_checkpoints_are_kept(bench: Bench) -> None:
-    assert bench.run(bench.spec("kept", tuning={"save_steps": 2})) == 0
-    markers = (bench.output("kept") / "checkpoints").glob("*/complete.json")
-    found = sorted(marker.parent.name for marker in markers)
-    assert found == ["step-000004", "step-000006"]
-    events = [event for event in bench.events("kept") if event["kind"] == "checkpoint"]
-    assert [event["step"] for event in events] == [2, 4, 6]
+def test_two_checkpoints_are_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (2, 4, 6):
+        interrupted(bench, monkeypatch, step)
+    markers = (bench.output("broken") / "checkpoints").glob("*/complete.json")
+    assert sorted(marker.parent.name for marker in markers) == ["step-000004", "step-000006"]
 
 
 def test_a_checkpoint_of_other_settings_is_not_taken(
@@ -141,5 +139,6 @@ def test_the_deadline_leaves_a_checkpoint(bench: Bench, monkeypatch: pytest.Monk
 
         patch.setattr(loops.Loop, "_train_step", late)
         assert bench.run(bench.spec("broken")) == 77
-    assert bench.last("broken")["checkpoint_step"] == 2
-    assert "time of the job" in bench.last("broken")["detail"]
+    last = bench.last("broken")
+    assert (last["kind"], last["code"]) == ("failed", "deadline_exceeded")
+    assert last["detail"] == "The time of the job is used up; checkpoint of step 2 is kept."
