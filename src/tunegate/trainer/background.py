@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -42,8 +42,22 @@ class Background:
         """Wait for `work`. With `stop`, give it up and raise StopRequested when a stop is asked for."""
         return self.wait(self.start(work), stop)
 
+    def aside(self, work: Callable[[], T]) -> concurrent.futures.Future[T]:
+        """Begin `work`, which computes, in a thread of its own; the end of the process does not wait for it."""
+        future = concurrent.futures.Future[T]()
+        future.set_running_or_notify_cancel()
+
+        def compute() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
+                future.set_exception(error)
+
+        threading.Thread(target=compute, name="aside", daemon=True).start()
+        return future
+
     def wait(self, future: concurrent.futures.Future[T], stop: StopFlag | None = None) -> T:
-        """The result of a future of `start`."""
+        """The result of a future of `start` or `aside`."""
         while True:
             try:
                 return future.result(timeout=LOOK_S)

@@ -70,12 +70,12 @@ def train(run: Run) -> SucceededEvent:
     sources = fetching.sources()
     folder = fetching.model()
     tokenizer = load_tokenizer(folder)
-    data = prepare(sources, spec.tuning, tokenizer, say.say)
-    plan = batch_plan(data.train, spec.tuning)
-    for note in (*data.report.notes, *precision.notes):
-        say.note(note)
+    cache, check = run.work_dir / "tokens", run.stop.check
+    preparing = background.aside(
+        lambda: prepare(sources, spec.tuning, tokenizer, say.say, cache, check)
+    )
 
-    say.phase("preparing", "loading the base model")
+    say.phase("preparing", "loading the base model and tokenising the data sets")
     _seed(spec.tuning.seed)
     model = load_model(folder, spec, precision, device)
     check_vocabulary(model, tokenizer)
@@ -84,6 +84,10 @@ def train(run: Run) -> SucceededEvent:
     forward = probe(trained, device, precision)
     optimizer = make_optimizer(trained, spec.tuning, device)
 
+    data = background.wait(preparing, run.stop)
+    plan = batch_plan(data.train, spec.tuning)
+    for note in (*data.report.notes, *precision.notes):
+        say.note(note)
     digest = training_digest(spec, data.report)
     saver = CheckpointSaver(
         run.output, prefix, run.work_dir, digest, background, say, run.deadline,
