@@ -1,7 +1,10 @@
 """Which examples are trained on: the rules for length and for rows with nothing to learn, and the count of it all."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from tunegate.contract.training import TuningPlan
 from tunegate.sdk.data import RowError
@@ -41,12 +44,15 @@ class Admission:
         """Whether no row was bad so far."""
         return not self._bad
 
-    def admit(self, tokens: Tokens, origin: Origin, *, evaluation: bool) -> None:
-        """Take, shorten or drop one example. Raises TunegateError data_invalid at the fifth bad row."""
-        ids, mask = tokens
-        if len(ids) > self._limit:
+    def admit(self, texts: Sequence[Tokens], origin: Origin, *, evaluation: bool) -> None:
+        """Take, shorten or drop one example: a text, or the two of a pair, each as long as the limit allows.
+
+        Raises TunegateError data_invalid at the fifth bad row.
+        """
+        longest = max(len(text.ids) for text in texts)
+        if longest > self._limit:
             if self._over_length == "error":
-                reason = f"{len(ids):,} tokens are more than max_sequence_length {self._limit:,}"
+                reason = f"{longest:,} tokens are more than max_sequence_length {self._limit:,}"
                 self.refuse(
                     RowError(file=self._files[origin.file], line=origin.line, reason=reason)
                 )
@@ -54,13 +60,17 @@ class Admission:
             if self._over_length == "drop":
                 self._drop("over_length", origin)
                 return
-            ids, mask = ids[: self._limit], mask[: self._limit]
+            texts = [Tokens(ids[: self._limit], mask[: self._limit]) for ids, mask in texts]
             self.truncated += 1
-        if not mask.any():
+        if not _teaches(texts):
             self._drop("nothing_to_learn", origin)
             return
         split = self._eval if evaluation else self._train
-        split.add(ids, mask, file=origin.file, line=origin.line, source=origin.source)
+        ids, mask = (np.concatenate(part) for part in zip(*texts, strict=True))
+        chosen = len(texts[0].ids) if len(texts) > 1 else 0
+        split.add(
+            ids, mask, file=origin.file, line=origin.line, source=origin.source, chosen=chosen
+        )
 
     def refuse(self, error: RowError) -> None:
         """Remember a bad row. Raises TunegateError data_invalid at the fifth."""
@@ -87,3 +97,10 @@ class Admission:
         rows = self.dropped_rows.setdefault(reason, [])
         if len(rows) < NAMED_ROWS:
             rows.append(f"{self._files[origin.file]}:{origin.line}")
+
+
+def _teaches(texts: Sequence[Tokens]) -> bool:
+    """Whether every text has a token that counts, and those of a pair still differ."""
+    if not all(text.mask.any() for text in texts):
+        return False
+    return len(texts) == 1 or not np.array_equal(texts[0].ids, texts[1].ids)

@@ -95,7 +95,12 @@ def cache_key(
             (source.format, source.split, [(file.name, file.sha256) for file in source.files])
             for source in sources
         ],
-        "settings": (tuning.max_sequence_length, tuning.over_length, tuning.train_on),
+        "settings": (
+            tuning.max_sequence_length,
+            tuning.over_length,
+            tuning.train_on,
+            tuning.objective,
+        ),
         "tokenizer": (core.to_str() if core else "", tokenizer.chat_template),
         "special": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         "libraries": [version(name) for name in ("jinja2", "tokenizers", "transformers")],

@@ -3,10 +3,20 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from tunegate.contract.request import Objective
 from tunegate.contract.training import TuningPlan
-from tunegate.sdk.data import RowError, RowInvalid, SourceRow, normalise, read_rows
+from tunegate.sdk.data import (
+    PreferenceRow,
+    Row,
+    RowError,
+    RowInvalid,
+    SourceRow,
+    normalise,
+    read_rows,
+)
 from tunegate.sdk.data.rows import TrainOn
 from tunegate.trainer.data.admit import Admission, Origin
 from tunegate.trainer.data.cache import TokenCache
@@ -30,7 +40,7 @@ Check = Callable[[], None]
 
 
 class _Batch(NamedTuple):
-    examples: list[Example]
+    examples: list[tuple[Example, ...]]
     origins: list[Origin]
     evaluation: bool
 
@@ -47,6 +57,8 @@ class Intake:
     ) -> None:
         self._sources = sources
         self._train_on: TrainOn = tuning.train_on
+        self._asked = tuning.objective
+        self._objective: Objective | None = tuning.objective or cache.tally.objective
         self._renderer = Renderer(tokenizer, tuning.train_on, cache.tally.rendered)
         self._tokeniser = Tokeniser(tokenizer)
         files = tuple(file.name for source in sources for file in source.files)
@@ -57,7 +69,7 @@ class Intake:
         self._characters = 0
         self._unsaved = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
-        self._ahead: deque[tuple[_Batch, Future[list[Tokens]]]] = deque()
+        self._ahead: deque[tuple[_Batch, Future[list[list[Tokens]]]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +109,7 @@ class Intake:
             for example in self._examples(item, file.name):
                 self._batch.examples.append(example)
                 self._batch.origins.append(Origin(source, number, item.line))
-                self._characters += len(example.text)
+                self._characters += sum(len(text.text) for text in example)
             if self._characters >= _BATCH_CHARACTERS:
                 check()
                 self._send()
@@ -106,17 +118,40 @@ class Intake:
                     self._save(number, place)
         self._send()
 
-    def _examples(self, row: SourceRow, file: str) -> list[Example]:
+    def _examples(self, row: SourceRow, file: str) -> list[tuple[Example, ...]]:
+        """The row's examples: one text each, or the two of a pair."""
         try:
-            return self._renderer.render(normalise(row.value, train_on=self._train_on))
+            made = self._for_objective(normalise(row.value, train_on=self._train_on))
+            if isinstance(made, PreferenceRow):
+                return [self._renderer.pair(made)]
+            return [(text,) for text in self._renderer.render(made)]
         except RowInvalid as error:
             self._admission.refuse(RowError(file=file, line=row.line, reason=str(error)))
             return []
 
+    def _for_objective(self, row: Row) -> Row:
+        """The row as the objective takes it; where the job names none, the first row decides. Raises RowInvalid."""
+        preference = isinstance(row, PreferenceRow)
+        if self._objective is None:
+            self._objective = "dpo" if preference else "sft"
+        if preference == (self._objective == "dpo"):
+            return row
+        if not self._asked:
+            raise RowInvalid(
+                "some rows have rejected answers and some have none: name an objective"
+            )
+        if preference:
+            return row.chosen
+        raise RowInvalid("objective dpo needs a chosen and a rejected answer")
+
+    def _encode(self, examples: Sequence[tuple[Example, ...]]) -> list[list[Tokens]]:
+        tokens = iter(self._tokeniser.encode([text for example in examples for text in example]))
+        return [list(islice(tokens, len(example))) for example in examples]
+
     def _send(self) -> None:
         """The batch to the thread; at most two are on their way."""
         batch = self._batch
-        self._ahead.append((batch, self._thread.submit(self._tokeniser.encode, batch.examples)))
+        self._ahead.append((batch, self._thread.submit(self._encode, batch.examples)))
         self._batch = _Batch([], [], batch.evaluation)
         self._unsaved += self._characters
         self._characters = 0
@@ -140,6 +175,7 @@ class Intake:
                 dropped_rows=self._admission.dropped_rows,
                 truncated=self._admission.truncated,
                 rendered=self._renderer.counts,
+                objective=self._objective,
             )
         )
         self._unsaved = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tunegate.trainer.data.tokens import TokenStore, cumulative
+from tunegate.trainer.data.tokens import TokenStore
 
 IGNORED = -100
 """The label of a token that does not count, as torch's cross entropy has it."""
@@ -54,9 +54,8 @@ def pack(store: TokenStore, examples: Sequence[int] | NDArray[np.int64]) -> Pack
     examples = np.asarray(examples, dtype=np.int64)
     tokens, mask = store.read(examples)
     ids = tokens.astype(np.int64)
-    lengths = store.lengths[examples]
-    borders = cumulative(lengths)
-    positions = np.arange(len(ids)) - np.repeat(borders[:-1], lengths)
+    borders = store.borders(examples)
+    positions = np.arange(len(ids)) - np.repeat(borders[:-1], np.diff(borders))
     return PackedBatch(
         input_ids=ids[None],
         labels=np.where(mask, ids, IGNORED)[None],

@@ -19,6 +19,11 @@ from tunegate.trainer.data.tokens import TokenStore
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_PAIRS_FOUND = (
+    "the rows have chosen and rejected answers: objective dpo, with learning_rate {rate:g}"
+    " (jobs that name objective dpo start from a tenth of the usual one)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -60,6 +65,8 @@ def prepare(
         if len(evaluation):
             notes.append(f"{len(evaluation)} example(s) are held out for evaluation")
     notes.extend(_streaming_notes(sources))
+    if train.pairs and tuning.objective is None:
+        notes.append(_PAIRS_FOUND.format(rate=tuning.learning_rate))
     report = DataReport(
         rows=sum(tally.rows),
         train_examples=len(train),

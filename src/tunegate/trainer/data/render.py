@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from tunegate.contract.base import Wire
-from tunegate.sdk.data import ChatRow, CompletionRow, Row, TextRow
+from tunegate.sdk.data import ChatRow, CompletionRow, PreferenceRow, RowInvalid, TextRow
 from tunegate.sdk.data.rows import TrainOn
 from tunegate.trainer.data.template import DEFAULT_TEMPLATE, ChatTemplate, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+PlainRow = TextRow | CompletionRow | ChatRow
 
 
 class Example(NamedTuple):
@@ -63,18 +66,30 @@ class Renderer:
         if before.defaulted:
             self._chat_template()
 
-    def render(self, row: Row) -> list[Example]:
+    def render(self, row: PlainRow) -> list[Example]:
         """The examples of a row. Raises RowInvalid."""
+        return self._render(row, whole=self._all)
+
+    def pair(self, row: PreferenceRow) -> tuple[Example, Example]:
+        """The chosen and the rejected text; of each only the answer counts. Raises RowInvalid."""
+        chosen, rejected = (self._render(side, whole=False) for side in (row.chosen, row.rejected))
+        if len(chosen) != 1 or len(rejected) != 1:
+            raise RowInvalid(
+                "the chat template rewrites earlier turns: prefer one answer at a time"
+            )
+        return chosen[0], rejected[0]
+
+    def _render(self, row: PlainRow, *, whole: bool) -> list[Example]:
         match row:
             case TextRow(text=text):
                 return [Example(text, None, bare=True)]
             case CompletionRow(prompt=prompt, completion=completion):
                 text = prompt + completion
-                spans = None if self._all else [(len(prompt), len(text))]
+                spans = None if whole else [(len(prompt), len(text))]
                 return [Example(text, spans, bare=True)]
             case ChatRow(messages=messages):
                 template = self._chat_template()
-                if self._all:
+                if whole:
                     return [Example(template.whole(messages), None, bare=False)]
                 return [Example(*found, bare=False) for found in template.examples(messages)]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tunegate.contract.base import Wire
+from tunegate.contract.request import Objective
 from tunegate.trainer.data.render import RenderCounts
 
 
@@ -16,7 +17,7 @@ class Extent(Wire):
 class Tally(Wire):
     """Saved beside the tokens; from it the work goes on where it stopped.
 
-    `file` counts the files of all data sets and `items` what was read of that one; `rows` is by file. `dropped` and
+    `objective` is what the job or its first row says; `file` counts the files of all data sets and `items` what was read of that one; `rows` is by file. `dropped` and
     `dropped_rows` are by reason: over_length, nothing_to_learn; of the rows the first few are named.
     """
 
@@ -28,6 +29,7 @@ class Tally(Wire):
     dropped_rows: dict[str, list[str]] = {}
     truncated: int = 0
     rendered: RenderCounts = RenderCounts()
+    objective: Objective | None = None
     train: Extent = Extent()
     eval: Extent = Extent()
 

@@ -45,12 +45,13 @@ class TokenFiles:
         file: int,
         line: int,
         source: int,
+        chosen: int = 0,
     ) -> None:
-        """One example; `file` and `source` index the store's `files` and `weights`."""
+        """One example; `file` and `source` index the store's `files` and `weights`; `chosen` as in ROW."""
         data = ids.tobytes()
         digest = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
         targets = int(np.count_nonzero(mask))
-        self._new.append((self.tokens, len(ids), targets, line, file, source, digest))
+        self._new.append((self.tokens, len(ids), targets, line, file, source, digest, chosen))
         self._ids.write(data)
         self._mask.write(mask.tobytes())
         self.rows += 1

@@ -16,16 +16,19 @@ ROW = np.dtype(
         ("file", np.int32),
         ("source", np.int32),
         ("digest", np.uint64),
+        ("chosen", np.int32),
     ]
 )
-"""What is known of one example. `digest` is of its tokens: equal for duplicates."""
+"""What is known of one example. `digest` is of its tokens: equal for duplicates. A preference pair is two texts, one
+behind the other, and the first `chosen` tokens are the better one; 0 for what is one text.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenStore:
     """Example `i` is the tokens [start[i], start[i] + length[i]) of `ids` and `mask`, which may be mapped files.
 
-    `mask` is True where a token is a target of the loss; the first token of an example never is, for nothing
+    `mask` is True where a token is a target of the loss; the first token of a text never is, for nothing
     predicts it. `files`, `file` and `line` lead an example back to its row; `weights[source[i]]` says how often
     an epoch sees it.
     """
@@ -53,6 +56,11 @@ class TokenStore:
         return self.rows["source"]
 
     @property
+    def pairs(self) -> bool:
+        """Whether the examples are preference pairs: all are, or none is."""
+        return bool(self.rows["chosen"][:1].any())
+
+    @property
     def tokens(self) -> int:
         return int(self.rows["length"].sum(dtype=np.int64))
 
@@ -75,6 +83,14 @@ class TokenStore:
         shifts = self.rows["start"][examples] - cumulative(lengths)[:-1]
         places = np.repeat(shifts, lengths) + np.arange(lengths.sum())
         return self.ids[places], self.mask[places]
+
+    def borders(self, examples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the texts of these examples begin, read one after the other, and where the last one ends."""
+        ends = cumulative(self.lengths[examples])
+        if not self.pairs:
+            return ends
+        middles = ends[:-1] + self.rows["chosen"][examples]
+        return np.append(np.stack((ends[:-1], middles), axis=1).ravel(), ends[-1:])
 
 
 def cumulative(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
