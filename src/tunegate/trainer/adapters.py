@@ -2,6 +2,7 @@
 
 import dataclasses
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from tunegate.contract.training import AdapterPlan, TrainingSpec
 from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.blocks import Blocks, choose_blocks, describe
+from tunegate.trainer.initialisation import choose_start, start_with_loftq
 from tunegate.trainer.model import model_name
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def _add_adapter(
 ) -> nn.Module:
     from peft import get_peft_model
 
+    plan, loftq = choose_start(plan, spec.quantization)
     config = _peft_config(model, plan, blocks)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -54,6 +57,8 @@ def _add_adapter(
         adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
         raise TunegateError("config_invalid", f"PEFT refuses the adapter: {error}") from error
+    if loftq:
+        start_with_loftq(adapted, Path(str(model.name_or_path)))
     config.base_model_name_or_path = model_name(spec.model)
     config.revision = spec.model.revision if spec.model.weights_url is None else None
     if not any(parameter.requires_grad for parameter in adapted.parameters()):
