@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -60,8 +61,9 @@ def launcher_name(extra: dict[str, Any] | None, default: str) -> str | Problem:
     return Problem(path=f"{ROOT}.launcher", code="wrong_type", message="must be a string")
 
 
-def _keys(options_type: type[msgspec.Struct]) -> list[str]:
-    return [field.encode_name for field in msgspec.structs.fields(options_type)]
+@cache
+def _keys(options_type: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(field.encode_name for field in msgspec.structs.fields(options_type))
 
 
 def _taken(given: dict[str, Any], options_type: type[msgspec.Struct]) -> dict[str, Any]:

@@ -5,17 +5,17 @@ from typing import Protocol
 import msgspec
 
 from tunegate.contract.base import Wire
-from tunegate.contract.decode import decode
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import Secret, decode_hook, reveal_hook
 from tunegate.control.records import JobRecord
 from tunegate.control.sealer import SealContext, Sealer
-from tunegate.sdk.redact import redacted_request
 
 REQUEST = "request"
 """The field that holds the request with its secrets; destroyed when the job ends."""
 CALLBACKS = "callbacks"
 """The field that holds a `SealedCallbacks`; destroyed when the last delivery is done."""
+
+_decoder = msgspec.json.Decoder(TrainRequest, dec_hook=decode_hook)
 
 
 class SealedCallbacks(Wire):
@@ -37,9 +37,9 @@ def canonical(request: TrainRequest) -> bytes:
     return msgspec.json.encode(request, enc_hook=reveal_hook, order="sorted")
 
 
-def has_secrets(request: TrainRequest) -> bool:
-    """Whether the redacted copy lacks anything of the request."""
-    return canonical(decode(TrainRequest, redacted_request(request))) != canonical(request)
+def lacks_nothing(redacted_copy: bytes, request: TrainRequest) -> bool:
+    """Whether the redacted copy is the whole request: no secret stood in it."""
+    return canonical(_decoder.decode(redacted_copy)) == canonical(request)
 
 
 def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:
@@ -75,7 +75,7 @@ async def open_request(store: SealedFields, sealer: Sealer, job: JobRecord) -> T
     sealed = await store.get_sealed(job.uid, REQUEST)
     if sealed is None:
         return None
-    return decode(TrainRequest, sealer.open(_place(job, REQUEST), sealed))
+    return _decoder.decode(sealer.open(_place(job, REQUEST), sealed))
 
 
 async def open_callbacks(
@@ -91,7 +91,7 @@ async def open_callbacks(
 
 def redacted(job: JobRecord) -> TrainRequest:
     """The request as it may be shown; where a secret stood there is `***`."""
-    return decode(TrainRequest, job.request)
+    return _decoder.decode(job.request)
 
 
 def _place(job: JobRecord, field: str) -> SealContext:

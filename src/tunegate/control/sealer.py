@@ -1,13 +1,14 @@
 """Secrets at rest: AES-256-GCM bound to the place where they stand, with keys in a file outside the database."""
 
 import base64
+import hmac
 import os
 import secrets
 from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -93,9 +94,7 @@ def _derive(key: bytes, purpose: str) -> bytes:
 
 
 def _hmac(key: bytes, data: bytes) -> bytes:
-    mac = hmac.HMAC(key, hashes.SHA256())
-    mac.update(data)
-    return mac.finalize()
+    return hmac.digest(key, data, "sha256")
 
 
 def _read_ring(path: Path) -> dict[str, bytes]:

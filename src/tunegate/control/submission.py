@@ -16,7 +16,7 @@ from tunegate.control.deliveries import new_deliveries
 from tunegate.control.options import ROOT, launcher_name
 from tunegate.control.principal import Principal
 from tunegate.control.records import JobRecord, JobState, NewEvent
-from tunegate.control.sealed import callbacks_of, canonical, has_secrets, seal_request
+from tunegate.control.sealed import callbacks_of, canonical, lacks_nothing, seal_request
 from tunegate.control.store.protocol import JobFilter, Submission
 from tunegate.sdk.backend import AnyBackend
 from tunegate.sdk.errors import TunegateError
@@ -44,11 +44,15 @@ async def submit(
     """Store the job, or find the one that the same request made before (then the flag is False)."""
     request = pin(request, pinned)
     digest = context.sealer.digest(canonical(request))
-    present = await context.store.get_job(principal.name, request.job_id)
-    if present is not None:
-        return _same(present, digest), False
     async with counting_gpus(context, principal):
-        admitted = await examine(context, principal, request)
+        try:
+            admitted = await examine(context, principal, request)
+        except TunegateError:
+            # Asked only now: most jobs are new and good, and for the others creating tells the same.
+            present = await context.store.get_job(principal.name, request.job_id)
+            if present is None:
+                raise
+            return _same(present, digest), False
         job = _new_job(context, principal, admitted)
         event = status_event(job)
         created = await context.store.create_job(
@@ -181,14 +185,15 @@ def request_fields(context: ControlContext, admitted: Admitted) -> dict[str, Any
     """The fields of a record that follow from the request; a retry writes them anew."""
     request = admitted.request
     callbacks, told = request.callbacks, callbacks_of(request)
+    redacted = redacted_request(request)
     return {
         "launcher": admitted.launcher.name,
         "launcher_options": admitted.admission.launcher_options,
         "container": admitted.container,
         "budget_ms": round(admitted.container.resources.max_duration_s * 1000),
-        "request": redacted_request(request),
+        "request": redacted,
         "body_digest": context.sealer.digest(canonical(request)),
-        "has_secrets": has_secrets(request),
+        "has_secrets": not lacks_nothing(redacted, request),
         "has_webhook": told is not None and told.webhook_url is not None,
         "has_stream": told is not None and told.status_stream_url is not None,
         "event_filter": callbacks.event_filter if callbacks is not None else None,
