@@ -1,7 +1,8 @@
-"""How long the campaigns are: TUNEGATE_FAULT_ROUNDS, small for every run of the tests, thousands for a full campaign."""
+"""How long the campaigns on the store are."""
 
-import os
+from faults.report import rounds
 
-ROUNDS = int(os.environ.get("TUNEGATE_FAULT_ROUNDS", "4"))
-STRIDE = max(1, 32 // ROUNDS)
-"""Of the operations of a disk, every how many-th is made to fail: all of them from 32 rounds on."""
+ROUNDS = rounds(4, 500)
+"""Kills of a process that writes."""
+STRIDE = rounds(8, 1)
+"""Of the operations of a disk, every how many-th is made to fail."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.report import write
 from faults.store.checker import accepted, launching, violations
 from faults.store.faulty_disk import (
     Fault,
@@ -68,7 +69,21 @@ async def test_a_fault_at_every_operation(tmp_path: Path, fault: Fault) -> None:
     with faulty_disk() as disk:
         while await survive(tmp_path / f"{operation}.db", disk, operation, fault):
             operation += STRIDE
+    tried = operation // STRIDE
+    write(
+        f"store-disk-{fault.__name__}", tried, [], planted_bug_caught=await a_lie_is_seen(tmp_path)
+    )
     assert operation > 2 * JOBS
+
+
+async def a_lie_is_seen(folder: Path) -> bool:
+    """The planted bug: a store that acknowledged a step which no disk has."""
+    store = SqliteStore(folder / "lie.db", ManualClock())
+    await store.open()
+    acknowledged = [*await work(store, "true"), ("never", 1)]
+    found = await violations(store, folder / "lie.db", acknowledged)
+    await store.close()
+    return found == ["never was acknowledged with version 1 and is lost"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

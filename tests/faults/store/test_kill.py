@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from faults.report import write
 from faults.store.checker import accepted, launching, violations
 from faults.store.rounds import ROUNDS
 from support.job_samples import ManualClock
@@ -40,14 +41,29 @@ async def killed_after(path: Path, name: str, steps: int) -> list[tuple[str, int
 async def test_kills_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     acknowledged: list[tuple[str, int]] = []
-    chance = random.Random(7)
+    chance, found = random.Random(7), list[str]()
     for number in range(ROUNDS):
         acknowledged += await killed_after(path, f"r{number}", chance.randint(1, 300))
         store = SqliteStore(path, ManualClock())
         await store.open()
-        assert await violations(store, path, acknowledged) == []
+        found += await violations(store, path, acknowledged)
         await store.close()
+    caught = await lost_job_is_seen(path, acknowledged)
+    write("store-kills", ROUNDS, found, planted_bug_caught=caught, acknowledged=len(acknowledged))
+    assert found == []
     assert len(acknowledged) >= ROUNDS
+    assert caught
+
+
+async def lost_job_is_seen(path: Path, acknowledged: list[tuple[str, int]]) -> bool:
+    """The planted bug: a store that forgot one job of all."""
+    with apsw.Connection(str(path)) as db:
+        db.execute("DELETE FROM job WHERE job_id = ?", (acknowledged[0][0],))
+    store = SqliteStore(path, ManualClock())
+    await store.open()
+    found = await violations(store, path, acknowledged)
+    await store.close()
+    return any("lost" in text for text in found)
 
 
 @pytest.mark.parametrize(
