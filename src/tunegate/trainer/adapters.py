@@ -12,6 +12,7 @@ from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.blocks import Blocks, choose_blocks, describe
 from tunegate.trainer.initialisation import choose_start, start_with_loftq
 from tunegate.trainer.model import model_name
+from tunegate.trainer.vocabulary import with_new_tokens
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -24,10 +25,12 @@ UNSERVED = {
 }
 
 
-def make_trainable(model: "PreTrainedModel", spec: TrainingSpec) -> tuple[nn.Module, str]:
+def make_trainable(
+    model: "PreTrainedModel", spec: TrainingSpec, new_tokens: range = range(0)
+) -> tuple[nn.Module, str]:
     """The model with what should train set to train, and a sentence on how much that is.
 
-    Raises TunegateError config_invalid.
+    `new_tokens` are those that the model was just given rows for. Raises TunegateError config_invalid, model_invalid.
     """
     blocks = choose_blocks(model, spec)
     total = sum(_size(parameter) for parameter in model.parameters())
@@ -38,7 +41,8 @@ def make_trainable(model: "PreTrainedModel", spec: TrainingSpec) -> tuple[nn.Mod
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(blocks is None or blocks.is_chosen(name))
     else:
-        trained = _add_adapter(model, spec.adapter, spec, blocks)
+        plan = with_new_tokens(model, spec.adapter, new_tokens)
+        trained = _add_adapter(model, plan, spec, blocks)
     trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
     trained.train()
     return trained, describe(blocks, spec, trainable, total)
