@@ -10,6 +10,7 @@ from tunegate.sdk.storage import (
     ObjectNotFound,
     StorageError,
     StoreUnavailable,
+    Unsupported,
 )
 
 
@@ -28,8 +29,10 @@ def model_storage_errors(address: str) -> Generator[None]:
         raise TunegateError("model_access_denied", sentence) from error
     except StoreUnavailable as error:
         raise TunegateError("storage_unavailable", f"No answer from {address}.") from error
-    except StorageError as error:
+    except Unsupported as error:
         raise TunegateError("model_not_found", f"Can't read {address}: {error}.") from error
+    except StorageError as error:
+        raise TunegateError("storage_unavailable", f"Can't read {address}: {error}.") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tunegate.sdk.errors import TunegateError
 from tunegate.trainer import attention
 from tunegate.trainer.data.packing import IGNORED, PackedBatch
 from tunegate.trainer.device import Device, Precision
@@ -21,6 +22,8 @@ KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
 PROBE_LENGTH = 6
 CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.04, torch.float16: 0.02}
 """Largest difference, relative to the largest value, that still counts as rounding."""
+NO_ROUNDING = 1e-3
+"""The same where the shapes are the same: a causal model gives the very same numbers again."""
 
 
 class Isolation(StrEnum):
@@ -111,11 +114,15 @@ class CausalForward:
 
 
 def probe(model: nn.Module, device: Device, precision: Precision) -> CausalForward:
-    """Find out how to run this model: the best isolation under which one example does not change another."""
+    """Find out how to run this model: the best isolation under which one example does not change another.
+
+    Raises TunegateError model_invalid for a model from which nothing can be learned.
+    """
     wrapper: Any = model
     causal: Any = wrapper.get_base_model() if hasattr(model, "get_base_model") else model
     was_training = model.training
     model.eval()
+    _require_sound(causal, device, precision)
     virtual_tokens = hasattr(model, "prompt_encoder") and bool(wrapper.prompt_encoder)
     settings: dict[str, Any] = {
         "model": model, "causal": causal, "device": device, "precision": precision,
@@ -149,6 +156,27 @@ def _may(causal: Any, isolation: Isolation) -> bool:
         return True
     kinds = getattr(causal.config.get_text_config(), "layer_types", None) or KNOWN_LAYERS
     return bool(causal._supports_flash_attn) and KNOWN_LAYERS.issuperset(kinds)  # noqa: SLF001
+
+
+@torch.no_grad()
+def _require_sound(causal: Any, device: Device, precision: Precision) -> None:
+    """Refuse weights that give no numbers, and encoders: their loss falls because they see what they should foretell."""
+    _use_attention(causal, Isolation.SINGLE)
+    size = causal.config.get_text_config().vocab_size
+    ids = torch.arange(2 * PROBE_LENGTH) * 7 % min(size, 101)
+    other = torch.cat((ids[:PROBE_LENGTH], ids[:PROBE_LENGTH].flip(0)))
+    with precision.autocast(device):
+        logits, changed = (
+            causal(input_ids=tokens[None].to(device.torch_device), use_cache=False).logits.float()
+            for tokens in (ids, other)
+        )
+    if not bool(torch.isfinite(logits).all()):
+        sentence = "The base model computes numbers that are not finite: its weights are damaged, or need a wider precision."
+        raise TunegateError("model_invalid", sentence)
+    early = (logits - changed)[:, :PROBE_LENGTH].abs().amax(-1)
+    if bool((early > NO_ROUNDING * logits.abs().max()).all()):
+        sentence = f"The base model is a {causal.config.model_type} that sees later tokens: it is no causal language model."
+        raise TunegateError("model_invalid", sentence)
 
 
 @torch.no_grad()

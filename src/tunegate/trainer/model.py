@@ -24,6 +24,9 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
+        _load_config(
+            folder
+        )  # transformers reads it for the tokenizer too: say so where it is the culprit
         sentence = f"The tokenizer of the base model can't be loaded ({type(error).__name__})."
         raise TunegateError("model_invalid", sentence) from error
 
@@ -66,15 +69,6 @@ def load_model(
     elif spec.quantization.kind != "int8" and not device.is_cuda:
         _prepare_4bit_for_cpu(model)
     return model
-
-
-def check_vocabulary(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Refuse a tokenizer that has more tokens than the model knows. Raises TunegateError model_invalid."""
-    embeddings: Any = model.get_input_embeddings()
-    known, used = embeddings.weight.shape[0], len(tokenizer)
-    if used > known:
-        sentence = f"The tokenizer has {used} tokens, the base model knows {known}."
-        raise TunegateError("model_invalid", sentence)
 
 
 def model_name(source: ModelSource) -> str:

@@ -36,6 +36,7 @@ def test_codes_of_exceptions(error: Exception, code: str) -> None:
         (storage.NotAllowed("x"), "model_access_denied", "output_not_writable"),
         (storage.StoreUnavailable("x"), "storage_unavailable", "storage_unavailable"),
         (storage.Unsupported("x"), "model_not_found", "output_not_writable"),
+        (storage.StorageError("changed"), "storage_unavailable", "output_not_writable"),
     ],
 )
 def test_codes_of_stores(error: Exception, of_model: str, of_output: str) -> None:

@@ -9,6 +9,7 @@ import torch
 import transformers as tf
 from torch.nn.functional import cross_entropy, pad, scaled_dot_product_attention
 
+from tunegate.sdk.errors import TunegateError
 from tunegate.trainer import attention
 from tunegate.trainer.data.packing import PackedBatch
 from tunegate.trainer.device import Device, Precision
@@ -93,6 +94,29 @@ def test_packed_loss_is_the_loss_of_the_examples(name: str) -> None:
         forward = probe(model, CPU, FP32)
         assert forward.loss(packed(tokens, labels)).item() == pytest.approx(expected, rel=1e-6)
     assert (forward.isolation, forward.bare_head) == (isolation, bare_head)
+
+
+@pytest.mark.parametrize("precision", [FP32, Precision(torch.bfloat16, torch.bfloat16)])
+def test_an_encoder_is_no_causal_model(precision: Precision) -> None:
+    """Its loss would fall to nothing: every token sees the one that it should foretell."""
+
+    def config(**more: Any) -> Any:
+        sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+        return tf.BertConfig(vocab_size=128, intermediate_size=128, **sizes, **more)
+
+    with pytest.raises(TunegateError, match="bert that sees later tokens") as caught:
+        probe(make(config), CPU, precision)
+    assert caught.value.code == "model_invalid"
+    probe(make(lambda: config(is_decoder=True)), CPU, precision)
+
+
+def test_weights_that_give_no_numbers_are_refused_before_the_training() -> None:
+    model = make(next(iter(MODELS.values()))[0])
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(TunegateError, match="not finite") as caught:
+        probe(model, CPU, FP32)
+    assert caught.value.code == "model_invalid"
 
 
 def test_gradients_of_an_adapter_equal_those_of_padded_rows() -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from support.trainer_bench import Bench
 from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.device import Device, Precision, choose_precision
-from tunegate.trainer.model import check_vocabulary, load_model, load_tokenizer
+from tunegate.trainer.model import load_model, load_tokenizer
 
 CPU, FP32 = Device(torch.device("cpu")), Precision(torch.float32, torch.float32)
 
@@ -68,15 +68,6 @@ def test_a_broken_tokenizer(bench: Bench, tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(TunegateError, match="tokenizer"):
         load_tokenizer(folder)
-
-
-def test_a_tokenizer_of_another_model(bench: Bench) -> None:
-    model = load_model(bench.base, bench.spec("x"), FP32, CPU)
-    tokenizer = load_tokenizer(bench.base)
-    check_vocabulary(model, tokenizer)
-    tokenizer.add_tokens([f"new-{number}" for number in range(200)])
-    with pytest.raises(TunegateError, match="the base model knows"):
-        check_vocabulary(model, tokenizer)
 
 
 def test_four_bit_layers_keep_their_gradient_after_an_evaluation(bench: Bench) -> None:

@@ -7,6 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from tunegate.sdk.data import Message, RowInvalid
+from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.data.render import Renderer
 from tunegate.trainer.data.template import DEFAULT_TEMPLATE, ChatTemplate, Rendered
 from tunegate.trainer.tiny import CHATML
@@ -156,6 +157,20 @@ def test_what_the_template_says_is_passed_on_but_no_content(with_template: With)
     with pytest.raises(RowInvalid) as caught:
         with_template("{{ raise_exception(messages[0]['content']) }}").examples([ASK, SAY])
     assert str(caught.value) == "the model's chat template refuses the messages"
+
+
+def test_a_template_that_is_none_is_the_models_fault(with_template: With) -> None:
+    with pytest.raises(TunegateError, match=r"no valid template \(its line 2\)") as caught:
+        with_template("{% if messages %}\n{{ messages[0 }}").examples([ASK, SAY])
+    assert caught.value.code == "model_invalid"
+
+
+@pytest.mark.parametrize(
+    "source", ["{% for i in range(10 ** 9) %}x{% endfor %}", "{{ 1 // 0 }}", "{{ messages.x.y }}"]
+)
+def test_whatever_a_template_does_the_row_is_refused(with_template: With, source: str) -> None:
+    with pytest.raises(RowInvalid, match="refuses the messages"):
+        with_template(source).examples([ASK, SAY])
 
 
 def test_marks_that_miss_an_answer_are_refused(with_template: With) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tunegate.sdk.data import Message, RowInvalid
+from tunegate.sdk.errors import TunegateError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -129,7 +130,7 @@ class ChatTemplate:
         marks: bool = False,
         generation_prompt: bool = False,
     ) -> tuple[str, list[Span]]:
-        from jinja2 import TemplateError
+        from jinja2 import TemplateError, TemplateSyntaxError
         from transformers.utils.chat_template_utils import render_jinja_template
 
         conversation = [{"role": message.role, "content": message.content} for message in messages]
@@ -141,7 +142,18 @@ class ChatTemplate:
                 add_generation_prompt=generation_prompt,
                 **self._tokens,
             )
-        except (TemplateError, TypeError, ValueError, LookupError) as error:
+        except TemplateSyntaxError as error:
+            sentence = f"The model's chat template is no valid template (its line {error.lineno})."
+            raise TunegateError("model_invalid", sentence) from error
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             # A message that stands in the template itself can't hold the row's content.
             said = f": {error}" if str(error) and str(error) in self._source else ""
             raise RowInvalid(f"the model's chat template refuses the messages{said}") from error
