@@ -1,14 +1,24 @@
 """README.md beside the weights: what was trained, on what, how, and how it went."""
 
+import re
+from pathlib import Path
+
 from tunegate.contract.training import TrainingSpec
 from tunegate.trainer.data import DataReport
 from tunegate.trainer.model import model_name
 
+UNKNOWN_LICENCE = "other"
+CARD_CHARACTERS = 16_384
+
 
 def model_card(
-    spec: TrainingSpec, report: DataReport, metrics: dict[str, float], versions: dict[str, str]
+    spec: TrainingSpec,
+    report: DataReport,
+    metrics: dict[str, float],
+    versions: dict[str, str],
+    licence: str,
 ) -> str:
-    """A model card in the form that the model hub reads."""
+    """A model card in the form that the model hub reads. `licence` is the base's, as the hub calls it."""
     base = model_name(spec.model)
     library = "transformers" if spec.adapter is None else "peft"
     sources = [
@@ -20,6 +30,7 @@ def model_card(
         "---",
         f"base_model: {_quoted(base)}",
         f"library_name: {library}",
+        f"license: {_quoted(licence)}",
         "pipeline_tag: text-generation",
         "tags: [tunegate]",
         "---",
@@ -46,12 +57,28 @@ def model_card(
         "| --- | --- |",
         *(f"| {name} | {value:.6g} |" for name, value in metrics.items()),
         "",
+        "![Losses over the steps](curves.svg)",
+        "",
         "## Made with",
         "",
         ", ".join(f"{name} {number}" for name, number in versions.items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def licence_of(base: Path) -> str:
+    """What the base model's own card says; "other" where there is none or it does not say."""
+    card = base / "README.md"
+    if not card.is_file():
+        return UNKNOWN_LICENCE
+    with card.open(encoding="utf-8", errors="replace") as file:
+        head = file.read(CARD_CHARACTERS)
+    front = re.match(r"---\r?\n(.*?)\r?\n---", head, re.DOTALL)
+    named = (
+        re.search(r"^license:[ \t]*[\"']?([\w.-]{1,64})", front[1], re.MULTILINE) if front else None
+    )
+    return named[1] if named else UNKNOWN_LICENCE
 
 
 def _data_sentence(report: DataReport) -> str:

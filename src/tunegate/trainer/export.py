@@ -1,52 +1,89 @@
-"""The result as a folder: weights, tokenizer, model card, settings, metrics; and its checks before anybody sees it."""
+"""The result as a folder: weights, tokenizer, model card, curves, settings, metrics."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
 
+from tunegate.contract.attempt import ManifestFile
 from tunegate.contract.training import TrainingSpec
-from tunegate.sdk.errors import TunegateError
-from tunegate.trainer.card import model_card
+from tunegate.trainer.card import licence_of, model_card
+from tunegate.trainer.curves import draw_curves
 from tunegate.trainer.data import DataReport
+from tunegate.trainer.files import describe_files
 from tunegate.trainer.forward import CausalForward
+from tunegate.trainer.identity import TokenizerIdentity
+from tunegate.trainer.initialisation import LOFTQ
+from tunegate.trainer.merge import NotMergeable, merge_adapter
+from tunegate.trainer.residual import give_back
 from tunegate.trainer.state import TrainState
+from tunegate.trainer.tensor_files import SHARD_BYTES
 from tunegate.trainer.versions import versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SAVED_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+MERGED = "merged"
 
 
-def export(
-    folder: Path,
-    spec: TrainingSpec,
-    forward: CausalForward,
-    tokenizer: "PreTrainedTokenizerBase",
-    report: DataReport,
-    state: TrainState,
-) -> dict[str, float]:
-    """Write and check the result; gives its metrics. Raises TunegateError artifact_invalid."""
+@dataclass(frozen=True)
+class Trained:
+    """A training that came to its end, and what its result is made from.
+
+    `base` is the base model's folder; `taken` is what the adapter took out of the base before the training (see
+    `residual`); `origin` says for the record where the run stood: its digest, attempt and the checkpoints it took up.
+    """
+
+    spec: TrainingSpec
+    forward: CausalForward
+    tokenizer: "PreTrainedTokenizerBase"
+    identity: TokenizerIdentity
+    report: DataReport
+    state: TrainState
+    base: Path
+    taken: dict[str, torch.Tensor]
+    origin: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A result in its folder: `files` with the hashes that they had when they were written."""
+
+    files: list[ManifestFile]
+    metrics: dict[str, float]
+    notes: list[str]
+
+
+def export(folder: Path, trained: Trained) -> Export:
+    """Write the result. Raises TunegateError artifact_not_finite when merging finds such weights."""
+    spec, state = trained.spec, trained.state
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _save_weights(folder, spec, forward)
-    tokenizer.save_pretrained(folder)
-    check_weights(folder)
+    _save_weights(folder, trained)
+    trained.tokenizer.save_pretrained(folder)
+    notes = _save_merged(folder, trained) if spec.output.merge_adapter and spec.adapter else []
     metrics, made_with = final_metrics(state), versions()
-    (folder / "README.md").write_text(model_card(spec, report, metrics, made_with))
+    card = model_card(spec, trained.report, metrics, made_with, licence_of(trained.base))
+    (folder / "README.md").write_text(card)
+    curves = {"loss": state.losses, "eval_loss": state.eval_losses}
+    (folder / "curves.svg").write_text(draw_curves(curves))
     _write_json(folder / "metrics.json", metrics)
     settings = msgspec.to_builtins(spec)
     del settings["storage"]  # the operator's own affairs
     record = {
         "spec": settings,
-        "data": report,
+        "data": trained.report,
+        "tokenizer": trained.identity,
         "versions": made_with,
         "resumed_at": state.resumed_at,
-        "isolation": forward.isolation,
+        **trained.origin,
+        "isolation": trained.forward.isolation,
     }
     _write_json(folder / "training.json", record)
-    return metrics
+    return Export(files=describe_files(folder), metrics=metrics, notes=notes)
 
 
 def final_metrics(state: TrainState) -> dict[str, float]:
@@ -65,40 +102,30 @@ def final_metrics(state: TrainState) -> dict[str, float]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def check_weights(folder: Path) -> None:
-    """All weights finite, an adapter not without effect. Raises TunegateError artifact_invalid."""
-    from safetensors import SafetensorError, safe_open
-
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise TunegateError("artifact_invalid", "The result holds no weights.")
-    ups: list[bool] = []
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as weights:
-                for name in weights.keys():  # noqa: SIM118 (no mapping)
-                    tensor = weights.get_tensor(name)
-                    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                        sentence = f"The trained weights of {name} are not finite."
-                        raise TunegateError("artifact_invalid", sentence)
-                    if "lora_B" in name or "lora_embedding_B" in name:
-                        ups.append(bool(tensor.any()))
-        except (SafetensorError, OSError) as error:
-            sentence = f"The file {file.name} of the result can't be read back."
-            raise TunegateError("artifact_invalid", sentence) from error
-    if ups and not any(ups):
-        raise TunegateError("artifact_invalid", "The adapter is still zero: nothing was learned.")
-
-
-def _save_weights(folder: Path, spec: TrainingSpec, forward: CausalForward) -> None:
-    model: Any = forward.model
-    if spec.adapter is not None:
+def _save_weights(folder: Path, trained: Trained) -> None:
+    model: Any = trained.forward.model
+    if trained.spec.adapter is not None:
         # Without the explicit False, PEFT asks the hub whether the vocabulary was changed.
         model.save_pretrained(folder, save_embedding_layers=False)
+        if trained.taken:
+            give_back(folder, trained.taken)
         return
-    model.to(SAVED_DTYPES[spec.precision])
+    model.to(SAVED_DTYPES[trained.spec.precision])
     model.config.use_cache = True
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, max_shard_size=SHARD_BYTES)
+
+
+def _save_merged(folder: Path, trained: Trained) -> list[str]:
+    """The merged model beside the adapter, ready to be served; or a note that says why there is none."""
+    adapter = trained.spec.adapter
+    if adapter is not None and adapter.options.get("init_lora_weights") == LOFTQ:
+        return ["the adapter was not merged: it makes up for the error of 4-bit weights"]
+    try:
+        merge_adapter(folder, trained.base, folder / MERGED)
+    except NotMergeable as error:
+        return [f"the adapter was not merged: {error}"]
+    trained.tokenizer.save_pretrained(folder / MERGED)
+    return []
 
 
 def _write_json(path: Path, value: object) -> None:

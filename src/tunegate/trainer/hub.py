@@ -6,8 +6,8 @@ from tunegate.contract.secret import Secret
 from tunegate.contract.training import ModelSource
 from tunegate.sdk.errors import TunegateError
 
-TEXT_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
-"""Configuration and tokenizer."""
+TEXT_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "README.md"]
+"""Configuration, tokenizer, and the card, for its licence."""
 
 
 def download_from_hub(source: ModelSource, endpoint: str | None, token: Secret | None) -> Path:

@@ -146,6 +146,7 @@ class Loop:
             "grad_norm": norm,
             "tokens_per_s": tokens_per_s,
         }
+        state.note_loss()
         self.reporter.metrics(state.step, values)
         self.reporter.emit(
             ProgressEvent(

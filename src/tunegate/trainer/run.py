@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tunegate.contract.attempt import ClaimGrant, SucceededEvent
-from tunegate.contract.training import TrainingSpec
+from tunegate.contract.training import OutputPlan, TrainingSpec
 from tunegate.sdk.storage import ObjectStore
 from tunegate.storage.open import open_store
 from tunegate.trainer.background import Background
@@ -15,7 +15,7 @@ from tunegate.trainer.data.fetch import LocalSource, fetch_sources
 from tunegate.trainer.data.report import DataReport
 from tunegate.trainer.deadline import Deadline
 from tunegate.trainer.logs import LogUploader
-from tunegate.trainer.publish import check_writable, publish
+from tunegate.trainer.publish import check_writable
 from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.stop import StopFlag, StopRequested
 from tunegate.trainer.weights import fetch_model
@@ -54,14 +54,17 @@ def train(run: Run) -> SucceededEvent:
     fetching = _Fetching(run)  # the network works while Python imports torch
 
     from tunegate.trainer.adapters import make_trainable
-    from tunegate.trainer.checkpoint import load_checkpoint
+    from tunegate.trainer.checkpoint import folder_name, load_checkpoint
     from tunegate.trainer.data import batch_plan, prepare
+    from tunegate.trainer.deliver import deliver
     from tunegate.trainer.device import choose_precision, pick_device
-    from tunegate.trainer.export import export
+    from tunegate.trainer.export import Trained
     from tunegate.trainer.forward import probe
+    from tunegate.trainer.identity import identity_of
     from tunegate.trainer.loop import Loop
     from tunegate.trainer.model import check_vocabulary, load_model, load_tokenizer
     from tunegate.trainer.optimizer import make_optimizer
+    from tunegate.trainer.residual import taken_from_base
     from tunegate.trainer.resume import fetch_newest
     from tunegate.trainer.saver import CheckpointSaver
 
@@ -81,10 +84,12 @@ def train(run: Run) -> SucceededEvent:
     check_vocabulary(model, tokenizer)
     trained, how_much = make_trainable(model, spec)
     say.note(how_much)
+    taken = taken_from_base(trained)
     forward = probe(trained, device, precision)
     optimizer = make_optimizer(trained, spec.tuning, device)
 
     data = background.wait(preparing, run.stop)
+    identity = identity_of(tokenizer)
     plan = batch_plan(data.train, spec.tuning)
     for note in (*data.report.notes, *precision.notes):
         say.note(note)
@@ -114,20 +119,13 @@ def train(run: Run) -> SucceededEvent:
         raise Stopped(request, saver.saved_step) from request
     saver.wait()
 
-    say.phase("saving", "writing and checking the result")
-    result = run.work_dir / "result"
-    metrics = export(result, spec, forward, tokenizer, data.report, loop.state)
-    if run.stop.reason == "superseded":
-        run.stop.check()
-    say.phase("uploading", "uploading the result")
-    uri, sha256 = background.run(
-        publish(
-            run.output, result, prefix,
-            job_id=spec.job_id, attempt=run.grant.attempt, fence=run.grant.fence,
-        )
-    )  # fmt: skip
-    return SucceededEvent(
-        manifest_uri=uri, manifest_sha256=sha256, detail=_summary(metrics), metrics=metrics
+    taken_up = [f"{prefix}checkpoints/{folder_name(step)}/" for step in loop.state.resumed_at]
+    origin = {"digest": digest, "attempt": run.grant.attempt, "resumed_from": taken_up}
+    return deliver(
+        run,
+        Trained(
+            spec, forward, tokenizer, identity, data.report, loop.state, folder, taken, origin
+        ),
     )
 
 
@@ -157,6 +155,7 @@ def training_digest(spec: TrainingSpec, report: DataReport) -> str:
     course = msgspec.structs.replace(
         spec,
         tuning=msgspec.structs.replace(spec.tuning, **free),
+        output=OutputPlan(output_uri=spec.output.output_uri),
         cpu_threads=None,
         max_duration_s=None,
         metadata={},
@@ -172,10 +171,3 @@ def _seed(seed: int) -> None:
     import torch
 
     torch.manual_seed(seed)
-
-
-def _summary(metrics: dict[str, float]) -> str:
-    first, last = metrics.get("first_eval_loss"), metrics.get("eval_loss")
-    if first is not None and last is not None:
-        return f"loss on held-out rows went from {first:.3f} to {last:.3f}"
-    return f"loss of the last step {metrics.get('loss', float('nan')):.3f}"

@@ -1,40 +1,162 @@
-"""What must not be published."""
+"""What a result holds, and that no file of it can be spoilt unseen."""
 
+import json
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from tunegate.sdk.errors import TunegateError
-from tunegate.trainer.export import check_weights
+from support.trainer_bench import Bench
+from tunegate.contract.training import TrainingSpec
+from tunegate.sdk.errors import CATALOGUE
+from tunegate.trainer import deliver, export
 
-FINE = {"lora_A": torch.ones(2), "lora_B": torch.tensor([0.0, 1.0])}
-
-
-def test_a_fine_adapter(tmp_path: Path) -> None:
-    save_file(FINE, tmp_path / "adapter_model.safetensors")
-    check_weights(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("tensors", "words"),
-    [
-        (FINE | {"lora_A": torch.tensor([float("nan")])}, "lora_A are not finite"),
-        (FINE | {"lora_A": torch.tensor([float("inf")])}, "lora_A are not finite"),
-        (FINE | {"lora_B": torch.zeros(2)}, "still zero"),
-    ],
-)
-def test_a_spoilt_adapter(tmp_path: Path, tensors: dict[str, torch.Tensor], words: str) -> None:
-    save_file(tensors, tmp_path / "adapter_model.safetensors")
-    with pytest.raises(TunegateError, match=words) as caught:
-        check_weights(tmp_path)
-    assert caught.value.code == "artifact_invalid"
+Spoil = Callable[[Path], None]
+ADAPTER = "adapter_model.safetensors"
+SHORT: dict[str, Any] = {"max_steps": 2, "held_out_fraction": 0.0}
 
 
-def test_a_torn_file_and_none_at_all(tmp_path: Path) -> None:
-    with pytest.raises(TunegateError, match="holds no weights"):
-        check_weights(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(TunegateError, match="can't be read back"):
-        check_weights(tmp_path)
+def once_written(monkeypatch: pytest.MonkeyPatch, spoil: Spoil) -> None:
+    """Spoil the result when it is written and before it is checked."""
+    write = export.export
+
+    def and_spoil(folder: Path, trained: Any) -> Any:
+        made = write(folder, trained)
+        spoil(folder)
+        return made
+
+    monkeypatch.setattr(deliver, "export", and_spoil)
+
+
+def spec_of(bench: Bench, job_id: str, **fields: Any) -> TrainingSpec:
+    output = {"output_uri": f"file://{bench.folder}/out/{job_id}/"} | fields.pop("output", {})
+    output["log_uri"] = f"file://{bench.folder}/logs/{job_id}/"
+    return bench.spec(job_id, output=output, tuning=SHORT | fields.pop("tuning", {}), **fields)
+
+
+def tensors(change: Callable[[dict[str, torch.Tensor]], None]) -> Spoil:
+    def spoil(folder: Path) -> None:
+        file = next(folder.glob("*.safetensors"))
+        held = load_file(file)
+        change(held)
+        save_file(held, file, metadata={"format": "pt"})
+
+    return spoil
+
+
+def to_nan(held: dict[str, torch.Tensor]) -> None:
+    next(iter(held.values())).view(-1)[0] = float("nan")
+
+
+def stir(held: dict[str, torch.Tensor]) -> None:
+    next(iter(held.values())).view(-1)[0] += 1e-6
+
+
+def lose(held: dict[str, torch.Tensor]) -> None:
+    held.pop(next(iter(held)))
+
+
+def edit(name: str, **changes: Any) -> Spoil:
+    def spoil(folder: Path) -> None:
+        file = folder / name
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return spoil
+
+
+def tear(name: str) -> Spoil:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-9]) and None
+
+
+def drop(name: str) -> Spoil:
+    return lambda folder: (folder / name).unlink()
+
+
+SPOILT: dict[str, tuple[Spoil, str]] = {
+    "not a number": (tensors(to_nan), "artifact_not_finite"),
+    "another number": (tensors(stir), "artifact_mismatch"),
+    "a tensor less": (tensors(lose), "artifact_mismatch"),
+    "torn weights": (tear(ADAPTER), "artifact_invalid"),
+    "no weights": (drop(ADAPTER), "artifact_invalid"),
+    "other settings": (edit("adapter_config.json", lora_alpha=7), "artifact_mismatch"),
+    "torn settings": (tear("adapter_config.json"), "artifact_invalid"),
+    "no template": (drop("chat_template.jinja"), "artifact_mismatch"),
+    "torn tokenizer": (tear("tokenizer.json"), "artifact_invalid"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_result_is_not_published(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    spoil, code = SPOILT[name]
+    once_written(monkeypatch, spoil)
+    assert bench.run(spec_of(bench, "spoilt")) == CATALOGUE[code].exit_code
+    assert bench.last("spoilt")["code"] == code
+    assert not (bench.output("spoilt") / "manifest.json").exists()
+
+
+@pytest.mark.slow
+def test_every_single_file_is_guarded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a file is for: one bit of it turned after it was written, and the job fails."""
+    kept: list[Path] = []
+    once_written(monkeypatch, lambda folder: kept.append(shutil.copytree(folder, bench.folder / "kept")) and None)  # fmt: skip
+    fields: dict[str, Any] = {"output": {"merge_adapter": True}}
+    assert bench.run(spec_of(bench, "fine", **fields)) == 0
+    [copy] = kept
+    names = [str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()]
+    assert {"README.md", "curves.svg", "training.json", "merged/model.safetensors"} <= set(names)
+    again = export.export
+
+    def instead(name: str) -> Callable[..., Any]:
+        def spoilt(folder: Path, trained: Any) -> Any:
+            made = again(folder, trained)
+            content = bytearray((folder / name).read_bytes())
+            content[-2] ^= 1
+            (folder / name).write_bytes(content)
+            return made
+
+        return spoilt
+
+    for name in names:
+        monkeypatch.setattr(deliver, "export", instead(name))
+        shutil.rmtree(bench.output("spoilt"), ignore_errors=True)
+        shutil.rmtree(bench.folder / "logs", ignore_errors=True)
+        assert bench.run(spec_of(bench, "spoilt", **fields)) in {76, 80, 81, 82, 83}, name
+        assert bench.last("spoilt")["code"].startswith("artifact_"), name
+        assert not (bench.output("spoilt") / "manifest.json").exists(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_nothing_learned_is_no_result(bench: Bench, method: str) -> None:
+    fields: dict[str, Any] = {"method": "full", "adapter": None} if method == "full" else {}
+    spec = spec_of(bench, "still", tuning={"learning_rate": 1e-60, "weight_decay": 0.0}, **fields)
+    assert bench.run(spec) == CATALOGUE["artifact_empty"].exit_code
+
+
+@pytest.mark.slow
+def test_the_card_tells_licence_data_and_course(bench: Bench) -> None:
+    bench.base = Path(shutil.copytree(bench.base, bench.folder / "base"))
+    (bench.base / "README.md").write_text("---\nlanguage: en\nlicense: mit\n---\n# Base\n")
+    assert bench.run(bench.spec("card")) == 0
+    card = (bench.output("card") / "README.md").read_text()
+    front = card.split("---")[1]
+    assert 'license: "mit"' in front
+    assert re.search(r"\| rows\.jsonl \| 64 \| `[0-9a-f]{64}` \|", card)
+    assert "![" in card
+    assert "curves.svg" in card
+    picture = ET.fromstring((bench.output("card") / "curves.svg").read_text())
+    lines = [e for e in picture if e.tag.endswith("polyline")]
+    assert [len(line.attrib["points"].split()) for line in lines] == [7, 2]
+    record = json.loads((bench.output("card") / "training.json").read_text())
+    assert re.fullmatch("[0-9a-f]{64}", record["digest"])
+    assert re.fullmatch("[0-9a-f]{64}", record["tokenizer"]["tokenizer_sha256"])
+    assert record["resumed_from"] == []

@@ -8,7 +8,9 @@ import pytest
 from tunegate.contract.attempt import Manifest
 from tunegate.contract.training import StoragePolicy
 from tunegate.sdk.errors import TunegateError
+from tunegate.sdk.storage import ObjectInfo
 from tunegate.storage.file import FileStore
+from tunegate.trainer.files import describe_files
 from tunegate.trainer.publish import check_writable, publish
 
 
@@ -30,8 +32,9 @@ def manifest_of(tmp_path: Path) -> Manifest:
 
 
 async def put(tmp_path: Path, result: Path, fence: int) -> tuple[str, str]:
-    prefix = f"file://{tmp_path}/out/"
-    return await publish(store_of(tmp_path), result, prefix, job_id="j", attempt=1, fence=fence)
+    prefix, store = f"file://{tmp_path}/out/", store_of(tmp_path)
+    files = describe_files(result)
+    return await publish(store, result, prefix, files, job_id="j", attempt=1, fence=fence)
 
 
 async def test_files_and_then_the_manifest(tmp_path: Path, result: Path) -> None:
@@ -70,3 +73,31 @@ async def test_the_write_check_fails_where_nothing_may_be_written(tmp_path: Path
     with pytest.raises(TunegateError, match="does not allow") as caught:
         await check_writable(store_of(tmp_path / "a"), f"file://{tmp_path}/out/", "uid")
     assert caught.value.code == "output_not_writable"
+
+
+async def test_a_file_that_changed_since_it_was_written(tmp_path: Path, result: Path) -> None:
+    files = describe_files(result)
+    (result / "README.md").write_text("hellu")
+    with pytest.raises(TunegateError, match=r"README\.md") as caught:
+        await publish(
+            store_of(tmp_path), result, f"file://{tmp_path}/out/", files,
+            job_id="j", attempt=1, fence=1,
+        )  # fmt: skip
+    assert caught.value.code == "artifact_damaged"
+
+
+async def test_a_store_that_spoils_what_it_is_given(tmp_path: Path, result: Path) -> None:
+    class Spoiling(FileStore):
+        async def upload(self, source: Path, uri: str) -> ObjectInfo:
+            info = await super().upload(source, uri)
+            await self.write(uri, b"x" * info.size_bytes)
+            return info
+
+    store = Spoiling(StoragePolicy(file_roots=[str(tmp_path)]))
+    with pytest.raises(TunegateError, match="as it was sent") as caught:
+        await publish(
+            store, result, f"file://{tmp_path}/out/", describe_files(result),
+            job_id="j", attempt=1, fence=1,
+        )  # fmt: skip
+    assert caught.value.code == "artifact_damaged"
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -105,7 +105,7 @@ def test_what_a_run_leaves(bench: Bench) -> None:
     names = {path.name for path in output.iterdir()}
     assert {
         "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md",
-        "chat_template.jinja", "training.json", "metrics.json", "manifest.json",
+        "chat_template.jinja", "curves.svg", "training.json", "metrics.json", "manifest.json",
     } == names - {"tokenizer_config.json", "special_tokens_map.json"}  # fmt: skip
     manifest = msgspec.json.decode((output / "manifest.json").read_bytes(), type=Manifest)
     assert {file.path for file in manifest.files} == names - {"manifest.json"}
