@@ -75,26 +75,33 @@ def _by_segment(
     query: Tensor, key: Tensor, value: Tensor,
     borders: Tensor, dropout: float, scaling: float | None, window: int | None,
 ) -> Tensor:  # fmt: skip
-    """A call of torch's attention per segment: on a CPU cheaper than one call with a mask over everything."""
+    """A call of torch's attention per segment: on a CPU cheaper than one call with a mask over everything.
+
+    There it computes in fp32, for which its kernel is up to three times as fast as for halves (forward and backward).
+    """
+    given = query.dtype
+    if query.device.type == "cpu":
+        query, key, value = query.float(), key.float(), value.float()
     ends: list[int] = borders.tolist()
     sizes = [end - start for start, end in itertools.pairwise(ends)]
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
-    parts = [
-        F.scaled_dot_product_attention(
-            q, k, v,
-            attn_mask=_band(size, window, q.device) if window and size > window else None,
-            dropout_p=dropout,
-            is_causal=not (window and size > window),
-            scale=scaling,
-        )
-        for q, k, v, size in zip(
-            query.split(sizes, dim=2), key.split(sizes, dim=2), value.split(sizes, dim=2), sizes,
-            strict=True,
-        )
-    ]  # fmt: skip
-    return torch.cat(parts, dim=2).transpose(1, 2)
+    with torch.autocast(query.device.type, enabled=False):  # it would turn to halves again
+        parts = [
+            F.scaled_dot_product_attention(
+                q, k, v,
+                attn_mask=_band(size, window, q.device) if window and size > window else None,
+                dropout_p=dropout,
+                is_causal=not (window and size > window),
+                scale=scaling,
+            )
+            for q, k, v, size in zip(
+                query.split(sizes, dim=2), key.split(sizes, dim=2), value.split(sizes, dim=2), sizes,
+                strict=True,
+            )
+        ]  # fmt: skip
+    return torch.cat(parts, dim=2).transpose(1, 2).to(given)
 
 
 def _band(size: int, window: int, device: torch.device) -> Tensor:
