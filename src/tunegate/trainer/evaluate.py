@@ -1,23 +1,32 @@
-"""Loss on the rows that are not trained on."""
+"""How well the objective is met on rows that are not trained on."""
+
+from dataclasses import dataclass
 
 import torch
 
 from tunegate.trainer.data import BatchPlan, TokenStore, eval_batches
-from tunegate.trainer.forward import CausalForward
+from tunegate.trainer.objective import Means, Objective, Scores
 from tunegate.trainer.stop import StopFlag
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows, and the objective as it is on them."""
+
+    store: TokenStore
+    objective: Objective
+
+
 @torch.no_grad()
-def evaluate(forward: CausalForward, store: TokenStore, plan: BatchPlan, stop: StopFlag) -> float:
-    """Mean loss per target token. Raises StopRequested when a stop is asked for meanwhile."""
-    forward.model.eval()
-    total, targets = 0.0, 0
+def evaluate(held_out: HeldOut, plan: BatchPlan, stop: StopFlag) -> Means:
+    """Means over all the rows. Raises StopRequested when a stop is asked for meanwhile."""
+    objective = held_out.objective
+    model, scores = objective.forward.model, Scores(objective)
+    model.eval()
     try:
-        for batch in eval_batches(store, plan):
-            if batch.num_targets:
-                stop.check()
-                total += forward.loss(batch).item()
-                targets += batch.num_targets
+        for batch in eval_batches(held_out.store, plan):
+            stop.check()
+            scores.add(batch, objective.score(batch))
     finally:
-        forward.model.train()
-    return total / targets
+        model.train()
+    return scores.read()

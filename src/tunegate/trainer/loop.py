@@ -13,9 +13,11 @@ from torch.optim import Optimizer
 from tunegate.contract.attempt import ProgressEvent
 from tunegate.contract.training import TuningPlan
 from tunegate.sdk.errors import TunegateError
-from tunegate.trainer.data import BatchPlan, TokenStore
-from tunegate.trainer.evaluate import evaluate
+from tunegate.trainer.data import BatchPlan
+from tunegate.trainer.divergence import FATAL, NOTED
+from tunegate.trainer.evaluate import HeldOut, evaluate
 from tunegate.trainer.forward import CausalForward
+from tunegate.trainer.objective import Means, Objective, Scores
 from tunegate.trainer.optimizer import set_learning_rate, trainable
 from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.schedule import learning_rate
@@ -37,11 +39,11 @@ class Saver(Protocol):
 class Loop:
     """One training from `state.step` to the plan's end, or to a stop, or until the evaluation gets no better."""
 
-    forward: CausalForward
+    objective: Objective
     optimizer: Optimizer
     tuning: TuningPlan
     plan: BatchPlan
-    held_out: TokenStore | None
+    held_out: HeldOut | None
     reporter: Reporter
     saver: Saver
     stop: StopFlag
@@ -52,6 +54,10 @@ class Loop:
     def __post_init__(self) -> None:
         self.parameters = trainable(self.forward.model)
         self.adopt(self.state)
+
+    @property
+    def forward(self) -> CausalForward:
+        return self.objective.forward
 
     def adopt(self, state: TrainState) -> None:
         """Go on from this state."""
@@ -78,32 +84,33 @@ class Loop:
         self._go_back_to_best()
 
     def _train_step(self) -> None:
-        """One optimizer step over the whole batch: each micro batch adds its share of the mean over all targets."""
+        """One optimizer step over the whole batch: each micro batch adds its share of the mean over all of it."""
         state, began_s = self.state, time.monotonic()
         rate = learning_rate(self.tuning, state.step, self.plan.total_steps)
         set_learning_rate(self.optimizer, rate)
         torch.manual_seed(self.tuning.seed * 1_000_003 + state.step)
-        batches = [b for b in self.plan.micro_batches(state.step) if b.num_targets]
-        targets = sum(batch.num_targets for batch in batches)
-        total = torch.zeros((), device=self.forward.device.torch_device)
+        batches = self.plan.micro_batches(state.step)
+        weight = sum(int(self.objective.weights(batch).sum()) for batch in batches)
+        scores = Scores(self.objective)
         for batch in batches:
-            loss = self.forward.loss(batch) / targets
-            self.scaler.scale(loss).backward()
-            total += loss.detach()
+            score = self.objective.score(batch)
+            self.scaler.scale(score.losses.sum() / weight).backward()
+            scores.add(batch, score)
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.parameters.values(), self.tuning.max_grad_norm).item()
-        loss_value = total.item()
-        self._update(loss_value, norm)
+        means = scores.read()
+        self._update(means.loss, norm)
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.monotonic() - began_s
         tokens = sum(batch.num_tokens for batch in batches)
         state.step, state.tokens = state.step + 1, state.tokens + tokens
         state.seconds += seconds
-        state.last_loss = loss_value
+        state.last_loss = means.loss
         if state.first_loss is None:
-            state.first_loss = loss_value
+            state.first_loss = means.loss
         if self._logging_due():
-            self._report(rate, norm, tokens / max(seconds, 1e-9))
+            self._report(rate, norm, tokens / max(seconds, 1e-9), means.values)
+        self._watch(means)
 
     def _update(self, loss: float, norm: float) -> None:
         """Apply the gradient if it is finite; give up after a few that are not."""
@@ -119,6 +126,28 @@ class Loop:
             self.reporter.note(f"step {state.step + 1}: the loss is not finite; no update made")
         self.scaler.update()
         state.loss_scale = self.scaler.get_scale() if self._scales else None
+
+    def _watch(self, means: Means) -> None:
+        """Look at the losses that the step had: the rows that stay hard, and whether the loss has run away."""
+        state = self.state
+        if (state.step - 1) % self.plan.steps_per_epoch == 0:
+            state.worst.next_epoch()
+        state.worst.take(state.step, means.examples, means.losses)
+        if not math.isfinite(means.loss):
+            return
+        usual = state.watch.usual
+        verdict = state.watch.take(means.loss)
+        if verdict == "spike":
+            self.reporter.note(
+                f"step {state.step}: the loss is {means.loss:.3g} and was about {usual:.3g} until "
+                f"{NOTED} steps ago: the training may be diverging"
+            )
+        elif verdict == "diverged":
+            sentence = (
+                f"The loss rose from about {usual:.3g} to {means.loss:.3g} and has not come back in "
+                f"{FATAL} steps, seen at step {state.step}: try a lower learning rate."
+            )
+            raise TunegateError("diverged", sentence)
 
     def _check_end(self) -> None:
         """A training that ends in skipped steps has failed too, if only its last steps show it."""
@@ -138,10 +167,13 @@ class Loop:
         every = self.tuning.logging_steps or max(1, min(10, self.plan.total_steps // 50))
         return self.state.step % every == 0 or self.state.step in {1, self.plan.total_steps}
 
-    def _report(self, rate: float, norm: float, tokens_per_s: float) -> None:
+    def _report(
+        self, rate: float, norm: float, tokens_per_s: float, values: dict[str, float]
+    ) -> None:
         state, total = self.state, self.plan.total_steps
         values = {
             "loss": state.last_loss or 0.0,
+            **values,
             "learning_rate": rate,
             "grad_norm": norm,
             "tokens_per_s": tokens_per_s,
@@ -170,12 +202,14 @@ class Loop:
     def _evaluate(self) -> None:
         if self.held_out is None:
             return
-        loss = evaluate(self.forward, self.held_out, self.plan, self.stop)
-        if self.state.note_eval(loss) and self.tuning.early_stopping_patience:
+        found = evaluate(self.held_out, self.plan, self.stop)
+        if self.state.note_eval(found.loss) and self.tuning.early_stopping_patience:
             self.best = {
                 name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()
             }
-        values = {"eval_loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        others = {f"eval_{name}": value for name, value in found.values.items()}
+        self.state.eval_values = others
+        values = {"eval_loss": found.loss, **others, **self.objective.derived(found.loss)}
         self.reporter.metrics(self.state.step, values)
 
     def _got_no_better(self) -> bool:

@@ -80,10 +80,14 @@ def batch_plan(store: TokenStore, tuning: TuningPlan) -> BatchPlan:
     )
 
 
-def eval_batches(store: TokenStore, plan: BatchPlan) -> Iterator[PackedBatch]:
-    """Every example of an evaluation store once, in a fixed order, with the plan's token budget."""
-    for start in range(0, len(store), EVAL_WINDOW):
-        window = np.arange(start, min(start + EVAL_WINDOW, len(store)), dtype=np.int64)
+def eval_batches(
+    store: TokenStore, plan: BatchPlan, examples: NDArray[np.int64] | None = None
+) -> Iterator[PackedBatch]:
+    """Every example of a store once (or these), in a fixed order, with the plan's token budget."""
+    if examples is None:
+        examples = np.arange(len(store), dtype=np.int64)
+    for start in range(0, len(examples), EVAL_WINDOW):
+        window = examples[start : start + EVAL_WINDOW]
         yield from _micro_batches(store, window, plan.micro_tokens, packing=plan.packing)
 
 

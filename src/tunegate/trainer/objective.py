@@ -1,0 +1,100 @@
+"""What a training makes small: a loss per example, and numbers beside it."""
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tunegate.trainer.data import PackedBatch
+from tunegate.trainer.forward import CausalForward
+
+
+class Score(NamedTuple):
+    """One forward pass: `losses` [n] of its examples, which carry the gradient, and the sums of `names` over them."""
+
+    losses: Tensor
+    sums: Tensor
+
+
+class Objective(Protocol):
+    """A step's loss is the sum of its examples' losses over the sum of their weights."""
+
+    @property
+    def forward(self) -> CausalForward: ...
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metrics beside the loss."""
+        ...
+
+    def weights(self, batch: PackedBatch) -> NDArray[np.int64]:
+        """What each example counts [n]."""
+        ...
+
+    def score(self, batch: PackedBatch) -> Score: ...
+    def derived(self, loss: float) -> dict[str, float]:
+        """Other forms of a mean loss."""
+        ...
+
+
+class Likelihood:
+    """Supervised learning: cross entropy of the target tokens, every token the same."""
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self, forward: CausalForward) -> None:
+        self.forward = forward
+
+    def weights(self, batch: PackedBatch) -> NDArray[np.int64]:
+        return batch.targets_by_text
+
+    def score(self, batch: PackedBatch) -> Score:
+        losses = self.forward.text_losses(batch)
+        return Score(losses, losses.new_empty(0))
+
+    def derived(self, loss: float) -> dict[str, float]:
+        return {"perplexity": math.exp(min(loss, 700.0))}
+
+
+class Means(NamedTuple):
+    """Of some batches: the mean loss, the means of the objective's `names`, and each example's loss over its weight."""
+
+    loss: float
+    values: dict[str, float]
+    examples: list[int]
+    losses: list[float]
+
+
+class Scores:
+    """Collects the scores of batches on the device and reads them there once."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._batches: list[PackedBatch] = []
+        self._tensors: list[Tensor] = []
+
+    def add(self, batch: PackedBatch, score: Score) -> None:
+        self._batches.append(batch)
+        self._tensors.append(torch.cat((score.sums, score.losses.detach())))
+
+    def read(self) -> Means:
+        """Waits for the device."""
+        numbers = torch.cat(self._tensors).double().cpu().numpy()
+        names = self._objective.names
+        sums = np.zeros(len(names))
+        losses: list[NDArray[np.float64]] = []
+        for batch in self._batches:
+            size = len(names) + len(batch.example_ids)
+            sums += numbers[: len(names)]
+            losses.append(numbers[len(names) : size])
+            numbers = numbers[size:]
+        flat = np.concatenate(losses)
+        weights = np.concatenate([self._objective.weights(batch) for batch in self._batches])
+        return Means(
+            loss=float(flat.sum() / weights.sum()),
+            values=dict(zip(names, (sums / weights.sum()).tolist(), strict=True)),
+            examples=np.concatenate([batch.example_ids for batch in self._batches]).tolist(),
+            losses=(flat / np.maximum(weights, 1)).tolist(),
+        )
