@@ -143,7 +143,10 @@ async def _request_to_retry(
         return brought
     full = await open_request(context.store, context.sealer, job)
     if full is None and job.has_secrets:
-        raise TunegateError("secrets_gone")
+        raise TunegateError(
+            "secrets_gone",
+            "The job's credentials were destroyed when it ended: send its full request as the body of the retry.",
+        )
     return full or was
 
 

@@ -53,7 +53,7 @@ def _is_told(job: JobRecord, event: NewEvent, is_report: bool) -> bool:
     if not is_report and (event.type != "job.status" or job.state in _PASSING):
         return False
     wanted = job.event_filter
-    if wanted is None or event.status in wanted:
+    if not wanted or event.status in wanted:  # an empty list is a form in which nothing was chosen
         return True
     return event.status == "queued" and "submitted" in wanted
 

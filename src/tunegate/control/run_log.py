@@ -23,22 +23,22 @@ async def read_log(
     if attempt is None:
         return
     launcher = context.launchers.get(attempt.launcher)
-    kept = kept_log(context.state_dir, job.uid, attempt.number)
-    if attempt.cleaned or launcher is None:
-        async for chunk in _read_file(kept, offset):
-            yield chunk
-        return
-    stream = launcher.logs(attempt.run_name, follow=follow, offset=offset)
-    try:
-        async for chunk in stream:
-            yield chunk
-    except EngineUnavailable as error:
-        raise TunegateError(
-            "unavailable", "The engine does not give its log now.", retry_after_s=5
-        ) from error
-    finally:
-        if isinstance(stream, AsyncGenerator):
-            await stream.aclose()
+    if launcher is not None and not attempt.cleaned:
+        stream = launcher.logs(attempt.run_name, follow=follow, offset=offset)
+        try:
+            async for chunk in stream:
+                offset += len(chunk)
+                yield chunk
+        except EngineUnavailable as error:
+            raise TunegateError(
+                "unavailable", "The engine does not give its log now.", retry_after_s=5
+            ) from error
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+    # The clean-up may have come in between: what the engine did not give any more is in the copy.
+    async for chunk in _read_file(kept_log(context.state_dir, job.uid, attempt.number), offset):
+        yield chunk
 
 
 async def _current(

@@ -249,6 +249,17 @@ class TestLogs:
         await self.launch(front)
         assert await asyncio.wait_for(reading, 20) == b"here"
 
+    async def test_a_clean_up_in_the_middle_loses_nothing(
+        self, front: Front, service: JobService
+    ) -> None:
+        await service.submit(TENANT, request())
+        front.launcher.output[await self.launch(front)] = b"hello"
+        kept = kept_log(front.context.state_dir, "uid0001", 1)
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(b"hello world")
+        assert await self.read(service) == b"hello world"
+        assert await self.read(service, offset=2, follow=True) == b"llo world"
+
     async def test_after_the_clean_up_they_come_from_the_kept_copy(
         self, front: Front, service: JobService
     ) -> None:

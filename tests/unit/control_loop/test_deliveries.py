@@ -45,7 +45,7 @@ def test_passing_states_are_not_told(state: JobState) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "indices"),
-    [(["submitted"], [0]), (["queued"], [0]), (["running", "succeeded"], [1, 2]), ([], []), (None, [0, 1, 2])],
+    [(["submitted"], [0]), (["queued"], [0]), (["running", "succeeded"], [1, 2]), ([], [0, 1, 2]), (None, [0, 1, 2])],
 )  # fmt: skip
 def test_the_filter_picks_statuses(wanted: list[str] | None, indices: list[int]) -> None:
     record = job(has_webhook=True, event_filter=wanted, state=JobState.SUCCEEDED)
