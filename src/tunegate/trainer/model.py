@@ -24,9 +24,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
-        _load_config(
-            folder
-        )  # transformers reads it for the tokenizer too: say so where it is the culprit
+        _load_config(folder)  # read for the tokenizer too: it may be the culprit
         sentence = f"The tokenizer of the base model can't be loaded ({type(error).__name__})."
         raise TunegateError("model_invalid", sentence) from error
 

@@ -70,6 +70,17 @@ def test_a_broken_tokenizer(bench: Bench, tmp_path: Path) -> None:
         load_tokenizer(folder)
 
 
+@pytest.mark.parametrize("config", ["{", '{"model_type": "llama", "num_hidden_layers": "two"}'])
+def test_a_broken_configuration_is_not_the_tokenizers_fault(
+    bench: Bench, tmp_path: Path, config: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(bench.base, folder)
+    (folder / "config.json").write_text(config)
+    with pytest.raises(TunegateError, match=r"config.json can't be read"):
+        load_tokenizer(folder)
+
+
 def test_four_bit_layers_keep_their_gradient_after_an_evaluation(bench: Bench) -> None:
     """bitsandbytes would repack them in eval mode on some processors; the products have no gradient then."""
     spec = bench.spec("x", quantization={"kind": "nf4", "compute_dtype": "bfloat16"})
