@@ -13,6 +13,7 @@ from tunegate.sdk.errors import TunegateError
 from tunegate.trainer import attention
 from tunegate.trainer.data.packing import IGNORED, PackedBatch
 from tunegate.trainer.device import Device, Precision
+from tunegate.trainer.lora import fuse
 from tunegate.trainer.loss import head_losses, logits_losses, sum_by_text
 
 if TYPE_CHECKING:
@@ -119,7 +120,10 @@ def probe(model: nn.Module, device: Device, precision: Precision) -> CausalForwa
     Raises TunegateError model_invalid for a model from which nothing can be learned.
     """
     wrapper: Any = model
-    causal: Any = wrapper.get_base_model() if hasattr(model, "get_base_model") else model
+    causal: Any = model
+    if hasattr(model, "get_base_model"):
+        causal = wrapper.get_base_model()
+        fuse(model)
     was_training = model.training
     model.eval()
     _require_sound(causal, device, precision)
