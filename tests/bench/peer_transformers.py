@@ -1,8 +1,4 @@
-"""The same training with transformers' own Trainer: `python peer_transformers.py MODEL ROWS STEPS [flatten]`.
-
-LoRA r=16 on all linear layers, loss on answers only, batch 8, AdamW, constant rate. Prints "step 1" after the first
-optimizer step and "tokens N" (real, unpadded) at the end.
-"""
+"""The same training with transformers' own Trainer: `peer_transformers.py MODEL ROWS DTYPE padding|flattening`."""
 
 import json
 import sys
@@ -10,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peer_steps import LORA, Steps, training
 from peft import LoraConfig, get_peft_model
 from transformers import (
     AutoModelForCausalLM,
@@ -17,15 +14,8 @@ from transformers import (
     DataCollatorForSeq2Seq,
     DataCollatorWithFlattening,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
-
-
-class FirstStep(TrainerCallback):
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == 1:
-            print("step 1", flush=True)
 
 
 def encode(tokenizer: Any, row: dict[str, Any]) -> dict[str, list[int]]:
@@ -41,37 +31,24 @@ def encode(tokenizer: Any, row: dict[str, Any]) -> dict[str, list[int]]:
     return {"input_ids": ids, "labels": labels}
 
 
-def main(model_folder: str, rows_file: str, steps: int, flatten: bool) -> None:
+def main(model_folder: str, rows_file: str, dtype: str, mode: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     examples = [
         encode(tokenizer, json.loads(line)) for line in Path(rows_file).read_text().splitlines()
     ]
-    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
-    model = get_peft_model(
-        model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
-    collator = DataCollatorWithFlattening() if flatten else DataCollatorForSeq2Seq(tokenizer)
-    seen: list[int] = []
-
-    def collate(batch: list[dict[str, list[int]]]) -> Any:
-        seen.extend(len(one["input_ids"]) for one in batch)
-        return collator(batch)
-
-    arguments = TrainingArguments(
-        output_dir="/tmp/unused", max_steps=steps, per_device_train_batch_size=8, learning_rate=2e-4,
-        lr_scheduler_type="constant", logging_steps=1, report_to=[], save_strategy="no", use_cpu=True,
-        remove_unused_columns=False, disable_tqdm=True,
-    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=getattr(torch, dtype))
+    flatten = mode == "flattening"
     trainer = Trainer(
-        model=model,
-        args=arguments,
+        model=get_peft_model(model, LoraConfig(**LORA, task_type="CAUSAL_LM")),
+        args=TrainingArguments(**training(dtype, remove_unused_columns=False)),
         train_dataset=examples,
-        data_collator=collate,
-        callbacks=[FirstStep()],
+        data_collator=DataCollatorWithFlattening()
+        if flatten
+        else DataCollatorForSeq2Seq(tokenizer),
+        callbacks=[Steps()],
     )
     trainer.train()
-    print("tokens", sum(seen[: steps * 8]), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), "flatten" in sys.argv)
+    main(*sys.argv[1:])
