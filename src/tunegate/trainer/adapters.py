@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from torch import nn
 
 from tunegate.contract.training import AdapterPlan, TrainingSpec
@@ -22,7 +23,13 @@ ALL_LINEAR = "all-linear"
 UNSERVED = {
     "ADALORA": "its budget would have to change while it trains",
     "XLORA": "it mixes adapters",
+    "CPT": "it wants a type for each token",
+    "MULTITASK_PROMPT_TUNING": "its rows must name their tasks",
+    "POLY": "its rows must name their tasks",
+    "SHADOW": "it gives its layers more than hidden states",
 }
+KEEPS_ACTIVATIONS = frozenset({"PREFIX_TUNING", "CARTRIDGE"})
+"""Their virtual tokens are a cache, which does not go together with computing activations again."""
 
 
 def make_trainable(
@@ -34,7 +41,8 @@ def make_trainable(
     """
     blocks = choose_blocks(model, spec)
     total = sum(_size(parameter) for parameter in model.parameters())
-    if spec.tuning.gradient_checkpointing:
+    keeps = spec.adapter is not None and spec.adapter.peft_type.upper() in KEEPS_ACTIVATIONS
+    if spec.tuning.gradient_checkpointing and not keeps:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     trained: nn.Module = model
     if spec.adapter is None:
@@ -45,7 +53,10 @@ def make_trainable(
         trained = _add_adapter(model, plan, spec, blocks)
     trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)
     trained.train()
-    return trained, describe(blocks, spec, trainable, total)
+    sentence = describe(blocks, spec, trainable, total)
+    if spec.tuning.gradient_checkpointing and keeps:
+        sentence += "; this type of adapter does without gradient checkpointing"
+    return trained, sentence
 
 
 def _add_adapter(
@@ -59,7 +70,9 @@ def _add_adapter(
         parameter.requires_grad_(False)
     try:
         adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
-    except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
+    except (
+        ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, ImportError,
+    ) as error:  # fmt: skip
         raise TunegateError("config_invalid", f"PEFT refuses the adapter: {error}") from error
     if loftq:
         start_with_loftq(adapted, Path(str(model.name_or_path)))
@@ -82,6 +95,9 @@ def _peft_config(
         raise TunegateError("config_invalid", sentence)
     settings: dict[str, Any] = {"task_type": "CAUSAL_LM", **_our_settings(plan, known)}
     settings |= plan.options
+    if plan.peft_type.upper() == "IA3":
+        plan = _with_ia3_modules(model, plan)
+        settings |= plan.options
     if "target_modules" in known:
         settings |= _targets(model, plan, known, blocks)
     elif blocks is not None and blocks.chosen is not None:
@@ -117,6 +133,29 @@ def _our_settings(plan: AdapterPlan, known: set[str]) -> dict[str, Any]:
     if {"r", "alpha"} <= known:
         settings["alpha"] = _whole(plan.alpha)
     return settings
+
+
+def _with_ia3_modules(model: "PreTrainedModel", plan: AdapterPlan) -> AdapterPlan:
+    """IA3's own choice of layers for this architecture, where the job leaves it open."""
+    from peft.utils.constants import (
+        TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING as FEEDFORWARD,
+    )
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as TARGETS
+
+    kind = model.config.model_type
+    targets = plan.target_modules or plan.options.get("target_modules") or TARGETS.get(kind)
+    if not targets:
+        sentence = (
+            f"IA3 has no usual layers for {kind}: name target_modules and feedforward_modules."
+        )
+        raise TunegateError("config_invalid", sentence)
+    if isinstance(targets, str) or "feedforward_modules" in plan.options:
+        options = plan.options
+    else:
+        inside = [name for name in FEEDFORWARD.get(kind, []) if name in targets]
+        options = {**plan.options, "feedforward_modules": inside}
+    chosen = None if isinstance(targets, str) else list(targets)
+    return msgspec.structs.replace(plan, target_modules=chosen, options=options)
 
 
 def _targets(

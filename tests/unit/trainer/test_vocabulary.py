@@ -50,7 +50,7 @@ def test_new_rows_train_and_come_with_the_adapter(
     spec = bench.spec("x", adapter={"dropout": 0.0, "rank": 4, "options": options})
     tokenizer = AutoTokenizer.from_pretrained(bench.base)
     torch.manual_seed(0)
-    model = load_model(bench.base, spec, FP32, CPU)
+    model: Any = load_model(bench.base, spec, FP32, CPU)
     before = model.get_input_embeddings().weight.shape[0]
     new = grow_vocabulary(model, tokenizer)
     assert (new.start, new.stop) == (before, len(tokenizer))
