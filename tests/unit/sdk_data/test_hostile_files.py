@@ -92,6 +92,22 @@ def test_a_huge_quoted_csv_field_is_refused(
     assert errors(file) == ["a.csv:2: not CSV: field larger than field limit (1000)"]
 
 
+def test_a_gzip_bomb_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunegate.sdk.data.unzip.FREE_BYTES", 2**20)
+    file = tmp_path / "a.jsonl.gz"
+    file.write_bytes(gzip.compress(GOOD * 500_000))
+    items = list(read_rows(file))
+    assert str(items[-1]) == "a.jsonl.gz: the gzip file unpacks to more than 200 times its size"
+    assert all(isinstance(item, SourceRow) for item in items[:-1])
+    assert len(items) * len(GOOD) < 201 * file.stat().st_size
+
+
+def test_much_repeated_in_little_is_no_bomb(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl.gz"
+    file.write_bytes(gzip.compress(GOOD * 100_000))
+    assert not errors(file)
+
+
 def test_the_cap_is_32_mib() -> None:
     assert MAX_ROW_BYTES == source.MAX_ROW_BYTES == 33_554_432
 

@@ -13,6 +13,7 @@ from tunegate.sdk.data.json_array import read_json_array
 from tunegate.sdk.data.jsonl import read_jsonl
 from tunegate.sdk.data.parquet import read_parquet
 from tunegate.sdk.data.source import BOM, MAX_ROW_BYTES, RowError, Rows
+from tunegate.sdk.data.unzip import MAX_RATIO, TooLarge, Unzipped
 
 FileKind = Literal["jsonl", "json", "csv", "parquet"]
 
@@ -51,13 +52,16 @@ def read_rows(path: Path, *, name: str | None = None, declared: DatasetFormat = 
     label = name or path.name
     with path.open("rb") as raw:
         zipped = raw.peek(2)[:2] == _GZIP_MAGIC
-        stream = cast("BinaryIO", gzip.GzipFile(fileobj=raw) if zipped else raw)
-        with io.BufferedReader(cast("io.RawIOBase", stream)) as buffered:
+        stream = Unzipped(raw, path.stat().st_size) if zipped else cast("io.RawIOBase", raw)
+        with io.BufferedReader(stream) as buffered:
             try:
                 head = buffered.peek(_HEAD_BYTES)[:_HEAD_BYTES]
                 yield from _rows(buffered, label, detect(label, head, declared), cut=False)
             except (gzip.BadGzipFile, EOFError, zlib.error):
                 yield RowError(file=label, line=0, reason="the gzip file is damaged")
+            except TooLarge:
+                reason = f"the gzip file unpacks to more than {MAX_RATIO} times its size"
+                yield RowError(file=label, line=0, reason=reason)
 
 
 def sample_rows(
