@@ -4,6 +4,7 @@ import contextlib
 import secrets as random_names
 import traceback
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,9 @@ from tunegate.trainer.logbook import Logbook
 from tunegate.trainer.logs import LogUploader
 from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.stop import SENTENCES, StopFlag, StopRequested
+
+if TYPE_CHECKING:
+    from tunegate.trainer.trackers.following import Followers
 
 
 def run_attempt(launch: Launch) -> int:
@@ -69,6 +73,7 @@ class _Attempt:
         self._reporter = reporter
         self._stop = stop
         self._deadline = deadline
+        self._followers: Followers | None = None
 
     def run(self) -> int:
         spec = self._launch.spec
@@ -80,6 +85,8 @@ class _Attempt:
         with output as store, self._log_store() as log_store:
             logs = LogUploader(self._reporter.logbook, log_store, spec.output.log_uri)
             code = self._outcome(store, logs)
+            if self._followers is not None:
+                self._followers.wait()
             self._reporter.flush()
             self._background.run(logs.upload())
         return code
@@ -92,6 +99,7 @@ class _Attempt:
             output, logs, self._background, self._reporter, self._stop, self._deadline,
         )  # fmt: skip
         try:
+            self._start_trackers()
             self._reporter.emit(train(run))
         except (StopRequested, Stopped) as stopped:
             step = stopped.step if isinstance(stopped, Stopped) else None
@@ -99,6 +107,15 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 (every end has a code)
             return self._failed(error)
         return 0
+
+    def _start_trackers(self) -> None:
+        if not self._launch.spec.output.trackers:
+            return
+        from tunegate.trainer.trackers.following import follow
+
+        spec, secrets, reporter = self._launch.spec, self._grant.secrets, self._reporter
+        self._followers = follow(spec, secrets, reporter.logbook.folder, reporter.note)
+        reporter.follow(self._followers.event)
 
     def _stopped(self, reason: str, step: int | None) -> int:
         if reason == "superseded":

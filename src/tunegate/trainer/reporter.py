@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from tunegate.contract.attempt import (
@@ -38,14 +39,21 @@ class Reporter:
         self._clock = clock
         self._buffer = EventBuffer()
         self._pump: Future[None] | None = None
+        self._followers: list[Callable[[TrainerEvent], None]] = []
 
     def start(self, background: Background) -> None:
         """Begin to deliver."""
         if self._client is not None:
             self._pump = background.start(self._deliver(self._client))
 
+    def follow(self, follower: Callable[[TrainerEvent], None]) -> None:
+        """Let somebody hear every event from now on; the call must not block."""
+        self._followers.append(follower)
+
     def emit(self, event: TrainerEvent) -> None:
         at_ms = self._clock.now_ms()
+        for follower in self._followers:
+            follower(event)
         self.logbook.event(event, at_ms)
         if self._client is not None:
             self._buffer.add(event, at_ms)
