@@ -1,14 +1,17 @@
 """README.md beside the weights: what was trained, on what, how, and how it went."""
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tunegate.contract.training import TrainingSpec
 from tunegate.trainer.data import DataReport
 from tunegate.trainer.model import model_name
+from tunegate.trainer.worst_rows import WorstRow
 
 UNKNOWN_LICENCE = "other"
 CARD_CHARACTERS = 16_384
+WORST_SHOWN = 10
 
 
 def model_card(
@@ -17,6 +20,7 @@ def model_card(
     metrics: dict[str, float],
     versions: dict[str, str],
     licence: str,
+    worst: Sequence[WorstRow],
 ) -> str:
     """A model card in the form that the model hub reads. `licence` is the base's, as the hub calls it."""
     base = model_name(spec.model)
@@ -59,12 +63,26 @@ def model_card(
         "",
         "![Losses over the steps](curves.svg)",
         "",
+        *_worst_section(worst),
         "## Made with",
         "",
         ", ".join(f"{name} {number}" for name, number in versions.items()),
         "",
     ]
     return "\n".join(lines)
+
+
+def _worst_section(worst: Sequence[WorstRow]) -> Iterator[str]:
+    if not worst:
+        return
+    yield "## Rows with the highest loss"
+    yield ""
+    yield "In the last epoch, against the usual loss of that time; more of them are in `worst_rows.jsonl`."
+    yield ""
+    yield "| row | loss | tokens |"
+    yield "| --- | --- | --- |"
+    yield from (f"| {row.row} | {row.loss:.3f} | {row.tokens} |" for row in worst[:WORST_SHOWN])
+    yield ""
 
 
 def licence_of(base: Path) -> str:

@@ -22,6 +22,7 @@ from tunegate.trainer.residual import give_back
 from tunegate.trainer.state import TrainState
 from tunegate.trainer.tensor_files import SHARD_BYTES
 from tunegate.trainer.versions import versions
+from tunegate.trainer.worst_rows import WorstRow, write_worst
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,6 +48,7 @@ class Trained:
     base: Path
     taken: dict[str, torch.Tensor]
     origin: Mapping[str, object]
+    worst: list[WorstRow]
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,13 @@ def export(folder: Path, trained: Trained) -> Export:
     trained.tokenizer.save_pretrained(folder)
     notes = _save_merged(folder, trained) if spec.output.merge_adapter and spec.adapter else []
     metrics, made_with = final_metrics(state), versions()
-    card = model_card(spec, trained.report, metrics, made_with, licence_of(trained.base))
+    licence = licence_of(trained.base)
+    card = model_card(spec, trained.report, metrics, made_with, licence, trained.worst)
     (folder / "README.md").write_text(card)
     curves = {"loss": state.losses, "eval_loss": state.eval_losses}
     (folder / "curves.svg").write_text(draw_curves(curves))
     _write_json(folder / "metrics.json", metrics)
+    write_worst(folder / "worst_rows.jsonl", trained.worst)
     settings = msgspec.to_builtins(spec)
     del settings["storage"]  # the operator's own affairs
     record = {
@@ -87,7 +91,7 @@ def export(folder: Path, trained: Trained) -> Export:
 
 
 def final_metrics(state: TrainState) -> dict[str, float]:
-    """The numbers of the whole training. Losses are means per target token."""
+    """The numbers of the whole training. Losses are means per target token, with objective dpo per pair."""
     given: dict[str, float | None] = {
         "steps": float(state.step),
         "tokens": float(state.tokens),
@@ -98,6 +102,7 @@ def final_metrics(state: TrainState) -> dict[str, float]:
         "first_eval_loss": state.first_eval_loss,
         "eval_loss": state.last_eval_loss,
         "best_eval_loss": state.best_eval_loss,
+        **state.eval_values,
     }
     return {name: value for name, value in given.items() if value is not None}
 

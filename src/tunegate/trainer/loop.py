@@ -23,6 +23,7 @@ from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.schedule import learning_rate
 from tunegate.trainer.state import TrainState
 from tunegate.trainer.stop import StopFlag
+from tunegate.trainer.worst_rows import WorstRow, named
 
 MOST_SKIPPED = 3
 FIRST_SCALE, SMALLEST_SCALE = 2.0**16, 1.0
@@ -148,6 +149,11 @@ class Loop:
                 f"{FATAL} steps, seen at step {state.step}: try a lower learning rate."
             )
             raise TunegateError("diverged", sentence)
+
+    def worst_rows(self) -> list[WorstRow]:
+        """Of the last epoch, the worst first."""
+        epoch_over = self.state.step % self.plan.steps_per_epoch == 0
+        return named(self.state.worst.worst(epoch_over=epoch_over), self.plan.store)
 
     def _check_end(self) -> None:
         """A training that ends in skipped steps has failed too, if only its last steps show it."""

@@ -62,11 +62,15 @@ def train(run: Run) -> SucceededEvent:
     from tunegate.trainer.forward import probe
     from tunegate.trainer.identity import identity_of
     from tunegate.trainer.loop import Loop
-    from tunegate.trainer.model import check_vocabulary, load_model, load_tokenizer
+    from tunegate.trainer.model import load_model, load_tokenizer
+    from tunegate.trainer.neftune import add_noise
+    from tunegate.trainer.objectives import make_objective
     from tunegate.trainer.optimizer import make_optimizer
     from tunegate.trainer.residual import taken_from_base
     from tunegate.trainer.resume import fetch_newest
     from tunegate.trainer.saver import CheckpointSaver
+    from tunegate.trainer.vocabulary import grow_vocabulary
+    from tunegate.trainer.worst_rows import hint
 
     device = pick_device(spec.cpu_threads)
     precision = choose_precision(spec, device)
@@ -81,11 +85,15 @@ def train(run: Run) -> SucceededEvent:
     say.phase("preparing", "loading the base model and tokenising the data sets")
     _seed(spec.tuning.seed)
     model = load_model(folder, spec, precision, device)
-    check_vocabulary(model, tokenizer)
-    trained, how_much = make_trainable(model, spec)
+    new_tokens = grow_vocabulary(model, tokenizer)
+    if new_tokens:
+        say.note(f"the model was given {len(new_tokens)} tokens that its tokenizer has beyond it")
+    trained, how_much = make_trainable(model, spec, new_tokens)
     say.note(how_much)
     taken = taken_from_base(trained)
     forward = probe(trained, device, precision)
+    if spec.tuning.neftune_noise_alpha is not None:
+        add_noise(forward.causal, spec.tuning.neftune_noise_alpha)
     optimizer = make_optimizer(trained, spec.tuning, device)
 
     data = background.wait(preparing, run.stop)
@@ -98,9 +106,9 @@ def train(run: Run) -> SucceededEvent:
         run.output, prefix, run.work_dir, digest, background, say, run.deadline,
         save_steps=spec.tuning.save_steps, after=run.logs.upload,
     )  # fmt: skip
-    held_out = data.eval if len(data.eval) else None
-    loop = Loop(forward, optimizer, spec.tuning, plan, held_out, say, saver, run.stop)
     fetching.output_is_writable()
+    objective, held_out = make_objective(forward, spec.tuning, data, plan, say, run.stop)
+    loop = Loop(objective, optimizer, spec.tuning, plan, held_out, say, saver, run.stop)
     if run.grant.resume:
         newest = background.run(fetch_newest(run.output, prefix, run.work_dir, digest), run.stop)
         if newest is not None:
@@ -119,12 +127,24 @@ def train(run: Run) -> SucceededEvent:
         raise Stopped(request, saver.saved_step) from request
     saver.wait()
 
+    worst = loop.worst_rows()
+    if worst:
+        say.note(hint(worst))
     taken_up = [f"{prefix}checkpoints/{folder_name(step)}/" for step in loop.state.resumed_at]
     origin = {"digest": digest, "attempt": run.grant.attempt, "resumed_from": taken_up}
     return deliver(
         run,
         Trained(
-            spec, forward, tokenizer, identity, data.report, loop.state, folder, taken, origin
+            spec,
+            forward,
+            tokenizer,
+            identity,
+            data.report,
+            loop.state,
+            folder,
+            taken,
+            origin,
+            worst,
         ),
     )
 
