@@ -64,7 +64,9 @@ def load_model(
     model.config.use_cache = False
     if spec.quantization is None:
         model.to(device.torch_device)
-    elif spec.quantization.kind != "int8" and not device.is_cuda:
+    elif spec.quantization.kind == "int8" and not device.is_cuda:
+        _prepare_8bit_for_cpu(model)
+    elif not device.is_cuda:
         _prepare_4bit_for_cpu(model)
     return model
 
@@ -135,6 +137,22 @@ def _quantization(plan: QuantizationPlan) -> Any:
         bnb_4bit_use_double_quant=plan.double_quant,
         bnb_4bit_compute_dtype=DTYPES[DTYPE_NAMES[plan.compute_dtype]],
     )
+
+
+def _prepare_8bit_for_cpu(model: "PreTrainedModel") -> None:
+    """Keep the layers' scales where PEFT reads weights back (DoRA).
+
+    Without a GPU it moves the weight about then, and bitsandbytes takes the moved one, which has no scales, for new.
+    """
+    from bitsandbytes.nn import Linear8bitLt
+
+    def stay(module: Any, _: Any) -> None:
+        if module.weight.SCB is None:
+            module.weight.CB = None
+
+    for module in model.modules():
+        if isinstance(module, Linear8bitLt):
+            module.register_forward_pre_hook(stay)
 
 
 def _prepare_4bit_for_cpu(model: "PreTrainedModel") -> None:

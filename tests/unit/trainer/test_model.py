@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from support.trainer_bench import Bench
 from tunegate.sdk.errors import TunegateError
+from tunegate.trainer.adapters import make_trainable
 from tunegate.trainer.device import Device, Precision, choose_precision
 from tunegate.trainer.model import load_model, load_tokenizer
 
@@ -99,6 +100,19 @@ def test_four_bit_layers_keep_their_gradient_after_an_evaluation(bench: Bench) -
     with torch.no_grad():
         model(input_ids=ids)
     torch.testing.assert_close(gradient(), before)
+
+
+def test_eight_bit_weights_keep_their_scales_under_an_adapter_that_reads_them(bench: Bench) -> None:
+    spec = bench.spec("x", quantization={"kind": "int8"}, adapter={"options": {"use_dora": True}})
+    ids = torch.arange(8)[None]
+    with torch.no_grad():
+        plain: Any = load_model(bench.base, spec, choose_precision(spec, CPU), CPU)
+        expected = plain(ids).logits
+        model: Any = load_model(bench.base, spec, choose_precision(spec, CPU), CPU)
+        adapted, _ = make_trainable(model, spec)
+        adapted.eval()(ids)
+        found = adapted(ids).logits  # the second time, after the weights were read
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
 
 
 def test_odd_sizes_are_refused_for_four_bits(bench: Bench, tmp_path: Path) -> None:
