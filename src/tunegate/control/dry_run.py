@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from tunegate.contract.container import ContainerSpec
+from tunegate.contract.container import ContainerSpec, ResourceRequest
 from tunegate.contract.job import DryRun
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import REDACTED, Secret, redact_hook
@@ -32,7 +32,7 @@ async def dry_run(
     predicted: dict[str, Any] | None = None
     if spec is not None:
         shape = await model_shape(context, request)
-        predicted = as_object(estimate(spec, admitted.container.resources, size, shape))
+        predicted = as_object(estimate(spec, _available(admitted), size, shape))
     return DryRun(
         backend=admitted.backend.name,
         launcher=admitted.launcher.name,
@@ -48,6 +48,13 @@ async def dry_run(
         container=msgspec.to_builtins(admitted.container),
         launcher_request=_launcher_request(context, admitted),
     )
+
+
+def _available(admitted: Admitted) -> ResourceRequest:
+    """What the job will have: no more GPUs than the launcher, whose review tells of the lack."""
+    wanted, there = admitted.container.resources, admitted.launcher.capabilities.gpus
+    gpus = wanted.gpus if there is None else min(wanted.gpus, there)
+    return msgspec.structs.replace(wanted, gpus=gpus)
 
 
 def _launcher_request(context: ControlContext, admitted: Admitted) -> dict[str, Any]:

@@ -19,10 +19,12 @@ def review_training(
     *,
     method: TrainingMethod,
     providers: frozenset[str],
+    trainable_layers_advisory: bool = False,
 ) -> Review:
     """Every field that `resolve_training` does not honour and the gateway does not use is reported here.
 
-    Addresses, credentials and unknown keys of extra_parameters are the gateway's to check.
+    Addresses, credentials and unknown keys of extra_parameters are the gateway's to check;
+    `trainable_layers_advisory` is that of the BuildContext.
     """
     return collect(
         check_model(job, providers=providers),
@@ -30,14 +32,16 @@ def review_training(
         check_data(job),
         check_tuning(job, options),
         check_results(options, method),
-        _notes(job),
+        _notes(job, advisory=trainable_layers_advisory),
     )
 
 
-def _notes(job: TrainRequest) -> Iterator[Finding]:
+def _notes(job: TrainRequest, *, advisory: bool) -> Iterator[Finding]:
     layers = job.customization.trainable_layers or []
     blocks = sorted({number for name in layers if (number := block_number(name)) is not None})
-    if blocks:
+    if blocks and advisory:
+        yield "all blocks of the model will train: the operator made trainable_layers advisory"
+    elif blocks:
         named = ", ".join(str(block) for block in blocks[:8]) + (", …" if len(blocks) > 8 else "")
         one = "block" if len(blocks) == 1 else "blocks"
         yield f"only {one} {named} of the model will train, as trainable_layers asks"

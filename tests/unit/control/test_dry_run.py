@@ -42,6 +42,22 @@ async def test_it_shows_what_would_run(front: Front, service: JobService) -> Non
     assert await front.store.get_job("acme", "job-1") is None
 
 
+@pytest.mark.parametrize(("gpus_there", "hardware"), [(0, "CPU cores"), (1, "each of 1 GPUs")])
+async def test_the_time_is_reckoned_with_what_the_launcher_has(
+    front: Front,
+    service: JobService,
+    monkeypatch: pytest.MonkeyPatch,
+    gpus_there: int,
+    hardware: str,
+) -> None:
+    """A launcher may let a job run with less than it asks for; it says so in `ignored`."""
+    monkeypatch.setattr(type(front.launcher), "review", lambda *_: ([], []))
+    monkeypatch.setattr(type(front.launcher), "largest_gpus", gpus_there)
+    answer = await service.dry_run(TENANT, request(resources={"gpus": 4}))
+    assert answer.predicted is not None
+    assert any(hardware in assumption for assumption in answer.predicted["assumptions"])
+
+
 async def test_a_small_data_set_is_counted(front: Front, service: JobService) -> None:
     front.objects[SOURCE] = rows(7) + b'{"nothing": "known"}\n{"torn'
     [sample] = await sources(service)

@@ -122,6 +122,19 @@ def test_what_forms_send_with_full() -> None:
     assert seen.notes == ["only block 0 of the model will train, as trainable_layers asks"]
 
 
+def test_layers_that_are_advisory_are_not_promised() -> None:
+    seen = review_training(
+        train_request(form_body("lora")),
+        TrainerOptions(),
+        method="lora",
+        providers=BackendPlugin.providers,
+        trainable_layers_advisory=True,
+    )
+    assert seen.notes == [
+        "all blocks of the model will train: the operator made trainable_layers advisory"
+    ]
+
+
 def test_messages_never_quote_addresses() -> None:
     secret = "X-Amz-Signature=canary"
     fields = {

@@ -18,7 +18,13 @@ class HuggingfaceLoraBackend(BackendPlugin[TrainerOptions]):
     options_type = TrainerOptions
 
     def review(self, job: TrainRequest, options: TrainerOptions, context: BuildContext) -> Review:
-        return review_training(job, options, method=_method(job), providers=self.providers)
+        return review_training(
+            job,
+            options,
+            method=_method(job),
+            providers=self.providers,
+            trainable_layers_advisory=context.trainable_layers_advisory,
+        )
 
     def build(
         self, job: TrainRequest, options: TrainerOptions, context: BuildContext

@@ -20,7 +20,13 @@ class QloraBackend(BackendPlugin[TrainerOptions]):
     options_type = TrainerOptions
 
     def review(self, job: TrainRequest, options: TrainerOptions, context: BuildContext) -> Review:
-        return review_training(job, options, method=METHOD, providers=self.providers)
+        return review_training(
+            job,
+            options,
+            method=METHOD,
+            providers=self.providers,
+            trainable_layers_advisory=context.trainable_layers_advisory,
+        )
 
     def build(
         self, job: TrainRequest, options: TrainerOptions, context: BuildContext
