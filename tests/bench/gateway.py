@@ -9,14 +9,19 @@ import asyncio
 import copy
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.bench import load, report
 
+from tunegate.launchers.local.command import MARK
+from tunegate.launchers.local.procfs import processes_with_env
 from tunegate.sdk.testing.gateway_process import GatewayProcess, free_port
 from tunegate.sdk.testing.s3_server import S3Server
 
@@ -35,6 +40,12 @@ def bodies(count: int) -> list[dict[str, Any]]:
         body["job_id"] = f"bench-{next(numbers)}"
         found.append(body)
     return found
+
+
+def blocker() -> dict[str, Any]:
+    """A job that holds this machine's processors for an hour, so that no other run starts."""
+    body = bodies(1)[0]
+    return body | {"backend": "echo", "extra_parameters": {"steps": 1, "seconds_per_step": 3600.0}}
 
 
 def peer_python() -> Path:
@@ -64,6 +75,14 @@ async def start_replaced() -> tuple[asyncio.subprocess.Process, int]:
                 await asyncio.sleep(0.05)
 
 
+def end_runs(state_dir: Path) -> None:
+    """Kill what the gateway left running: it was stopped before, so that nothing takes the free place."""
+    for folder in (state_dir / "runs").iterdir():
+        for pid in processes_with_env(MARK, str(folder)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 async def main(rounds: int, count: int) -> None:
     measured: list[dict[str, float]] = []
     replaced, replaced_port = await start_replaced()
@@ -72,6 +91,9 @@ async def main(rounds: int, count: int) -> None:
             async with GatewayProcess(Path(home) / f"gateway{number}", s3) as gateway:
                 figures = {"ready_s": gateway.seconds_to_ready}
                 port = int(gateway.url.rsplit(":", 1)[1])
+                await load.run(
+                    port, gateway.pid, [load.request_bytes(port, gateway.token, blocker())], 1
+                )
                 for connections in CONNECTIONS:
                     share = count if connections > 1 else count // 10
                     ours = [load.request_bytes(port, gateway.token, body) for body in bodies(share)]
@@ -87,6 +109,7 @@ async def main(rounds: int, count: int) -> None:
                         f"replaced_{connections}_{key}": value for key, value in peer.items()
                     }
                 measured.append(figures)
+            end_runs(gateway.state_dir)
     replaced.terminate()
     await replaced.wait()
     figures = report.medians(measured)

@@ -62,7 +62,7 @@ async def run(
         for _ in range(connections):
             group.create_task(one_connection())
     wall = time.perf_counter() - started
-    cuts = quantiles(times_ms, n=100)
+    cuts = quantiles(times_ms, n=100) if len(times_ms) > 1 else times_ms * 99
     return {
         "rate_per_s": len(requests) / wall,
         "p50_ms": cuts[49],
