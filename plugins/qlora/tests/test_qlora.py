@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -35,3 +36,9 @@ def test_8_bits_are_not_4() -> None:
     job = train_request(body)
     (problem,) = QloraBackend().review(job, TrainerOptions(), sample_context(job)).problems
     assert problem.path == "$.customization.precision"
+
+
+def test_the_docs_show_the_plugin_itself() -> None:
+    root = Path(__file__).parents[3]
+    source = (root / "plugins/qlora/src/tunegate_qlora/__init__.py").read_text()
+    assert f"```python\n{source}```" in (root / "docs/PLUGINS.md").read_text()

@@ -83,7 +83,13 @@ class BackendRegistry:
     def _pinned(self, method: str, provider: str, name: str) -> AnyBackend | Problem:
         backend = self._backends.get(name)
         if backend is None:
-            return self._nobody("$.backend", "No backend of this name is installed")
+            broken = any(entry.name == name for entry in self._entries)
+            what = (
+                "is installed, but can't be loaded (GET /backends says why)"
+                if broken
+                else "is not installed"
+            )
+            return self._nobody("$.backend", f"The backend of this name {what}")
         if method not in backend.methods:
             served = ", ".join(sorted(backend.methods))
             return Problem(

@@ -58,6 +58,9 @@ def test_broken_plugins_are_shown_and_hurt_nobody(broken: list[EntryPoint]) -> N
     assert found["bad-assert"] == "ImportError: AssertionError on import: boom"
     assert found["bad-exit"] == "ImportError: SystemExit on import: 3"
     assert "has no attribute 'Plugin'" in (found["bad-attribute"] or "")
+    problem = registry.choose("lora", "custom", "bad-import")
+    assert isinstance(problem, Problem)
+    assert "is installed, but can't be loaded" in problem.message
 
 
 def test_the_allow_list_is_asked_before_the_import(broken: list[EntryPoint]) -> None:
@@ -164,7 +167,7 @@ class TestChoice:
         [
             ({"method": "new-transformer"}, "$.customization.method", "'new-transformer'. Served are: trainer (lora)"),
             ({"provider": "bim"}, "$.base_model.provider", "models of 'bim'"),
-            ({"pinned": "nope"}, "$.backend", "No backend of this name"),
+            ({"pinned": "nope"}, "$.backend", "of this name is not installed"),
             ({"pinned": "trainer", "method": "full"}, "$.customization.method", "it serves lora"),
             ({"pinned": "trainer", "provider": "bim"}, "$.base_model.provider", "it serves custom"),
         ],

@@ -80,7 +80,8 @@ class BackendConformance:
     def test_accepts_plain_requests(self, backend: AnyBackend) -> None:
         for body in _bodies(backend, samples.minimal_body, samples.form_body):
             job = samples.train_request(body)
-            assert not _review(backend, job).problems
+            problems = _review(backend, job).problems
+            assert not problems, f"a request as the forms send it is refused: {problems}"
             _check_spec(_build(backend, job))
 
     def test_is_pure(self, backend: AnyBackend) -> None:
