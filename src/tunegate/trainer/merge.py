@@ -142,7 +142,7 @@ class _Merger:
             if not unknown:
                 merged: nn.Module = adapted.merge_and_unload().get_submodule(path)
                 return {name: tensor.data for name, tensor in merged.named_parameters()}
-        except (ValueError, TypeError, NotImplementedError, AttributeError, RuntimeError) as error:
+        except Exception as error:
             raise NotMergeable(f"PEFT can't merge {path}: {error}") from error
         raise NotMergeable(f"PEFT does not know what {unknown[0]} is")
 

@@ -160,3 +160,45 @@ def test_the_card_tells_licence_data_and_course(bench: Bench) -> None:
     assert re.fullmatch("[0-9a-f]{64}", record["digest"])
     assert re.fullmatch("[0-9a-f]{64}", record["tokenizer"]["tokenizer_sha256"])
     assert record["resumed_from"] == []
+
+
+NF4 = {"kind": "nf4", "compute_dtype": "float32"}
+MERGES: dict[str, dict[str, Any]] = {
+    "lora": {},
+    "qlora": {"method": "qlora", "quantization": NF4},
+    "pissa": {"adapter": {"options": {"init_lora_weights": "pissa"}}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MERGES)
+def test_the_merged_model_says_what_base_and_adapter_say(bench: Bench, name: str) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert bench.run(spec_of(bench, name, output={"merge_adapter": True}, **MERGES[name])) == 0
+    output = bench.output(name)
+    merged = AutoModelForCausalLM.from_pretrained(output / "merged").eval()
+    base = AutoModelForCausalLM.from_pretrained(bench.base)
+    both = PeftModel.from_pretrained(base, str(output)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(output / "merged")
+    ids = tokenizer("What colour has car 7?", return_tensors="pt").input_ids
+    with torch.no_grad():
+        torch.testing.assert_close(merged(ids).logits, both(ids).logits, rtol=1e-4, atol=1e-4)
+        with both.disable_adapter():
+            assert not torch.allclose(merged(ids).logits, both(ids).logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_no_merged_form_and_no_hub_are_notes(bench: Bench) -> None:
+    prompt: dict[str, Any] = {
+        "method": "peft",
+        "adapter": {"peft_type": "PROMPT_TUNING", "options": {"num_virtual_tokens": 4}},
+    }
+    output = {"merge_adapter": True, "push_to_hub": {"repo_id": "team/model"}}
+    assert bench.run(spec_of(bench, "noted", output=output, **prompt)) == 0
+    notes = " | ".join(e["text"] for e in bench.events("noted") if e["kind"] == "note")
+    assert "not merged: PROMPT_TUNING" in notes
+    assert "not pushed to the hub: there is no token" in notes
+    assert (bench.output("noted") / "manifest.json").exists()
+    assert not (bench.output("noted") / "merged").exists()
