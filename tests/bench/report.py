@@ -40,8 +40,8 @@ def write(
     result = {"figures": figures, "ratios": ratios, "goals": goals, "machine": machine()}
     (BUILD / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
     width = max(len(key) for key in (*figures, *ratios))
+    goal = {key: f"   (goal {goals[key]:g})" if key in goals else "" for key in figures | ratios}
     for key, value in figures.items():
-        print(f"{key:<{width}}  {value:>12.3f}")
+        print(f"{key:<{width}}  {value:>12.3f}{goal[key]}")
     for key, value in ratios.items():
-        goal = f"   (goal {goals[key]:g})" if key in goals else ""
-        print(f"{key:<{width}}  {value:>11.2f}x{goal}")
+        print(f"{key:<{width}}  {value:>11.2f}x{goal[key]}")

@@ -89,6 +89,7 @@ def run(argv: list[str], folder: Path) -> Result:
         )  # fmt: skip
         assert process.stdout is not None
         steps: dict[int, tuple[float, int]] = {}
+        line = ""
         for line in process.stdout:
             if found := STEP.search(line):
                 tokens = int(found[2].replace(",", ""))
@@ -97,7 +98,7 @@ def run(argv: list[str], folder: Path) -> Result:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0 or len(steps) <= WARM:
             errors.seek(0)
-            raise RuntimeError(f"{argv}: {errors.read()[-3000:]}")
+            raise RuntimeError(f"{argv}: {line}{errors.read()[-3000:]}")
     (early_s, early), (late_s, late) = steps[WARM], steps[max(steps)]
     rate = (late - early) / (late_s - early_s)
     return Result(steps[1][0], rate, usage.ru_maxrss / 1024)
