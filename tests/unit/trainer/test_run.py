@@ -37,6 +37,20 @@ METHODS: dict[str, dict[str, Any]] = {
         "adapter": {"peft_type": "PROMPT_TUNING", "options": {"num_virtual_tokens": 4}},
         "tuning": {"learning_rate": 5e-2},
     },
+    "prefix-tuning": {
+        "method": "peft",
+        "adapter": {"peft_type": "PREFIX_TUNING", "options": {"num_virtual_tokens": 4}},
+        "tuning": {"learning_rate": 5e-2},
+    },
+    "olora": {"method": "peft", "adapter": {"options": {"init_lora_weights": "olora"}}},
+    "muon-neftune-loraplus-wsd": {
+        "tuning": {
+            "optimizer": "muon",
+            "neftune_noise_alpha": 5.0,
+            "loraplus_lr_ratio": 4.0,
+            "lr_scheduler": "wsd",
+        },
+    },
     "qlora": {"method": "qlora", "quantization": NF4},
     "int8": {"quantization": {"kind": "int8"}},
     "full": {"method": "full", "adapter": None},
@@ -46,7 +60,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "checkpointed": {"tuning": {"gradient_checkpointing": True}},
     "unpacked": {"tuning": {"packing": False}},
 }
-EXACT = {"lora", "dora", "rslora-pissa", "ia3", "full", "adamw-8bit", "sgd", "checkpointed", "unpacked"}  # fmt: skip
+EXACT = {"olora", "prefix-tuning", "muon-neftune-loraplus-wsd", "lora", "dora", "rslora-pissa", "ia3", "full", "adamw-8bit", "sgd", "checkpointed", "unpacked"}  # fmt: skip
 
 
 def reload(bench: Bench, job_id: str) -> Any:
@@ -106,6 +120,7 @@ def test_what_a_run_leaves(bench: Bench) -> None:
     assert {
         "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md",
         "chat_template.jinja", "curves.svg", "training.json", "metrics.json", "manifest.json",
+        "worst_rows.jsonl",
     } == names - {"tokenizer_config.json", "special_tokens_map.json"}  # fmt: skip
     manifest = msgspec.json.decode((output / "manifest.json").read_bytes(), type=Manifest)
     assert {file.path for file in manifest.files} == names - {"manifest.json"}
