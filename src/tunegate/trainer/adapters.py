@@ -74,6 +74,9 @@ def _add_adapter(
         ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, ImportError,
     ) as error:  # fmt: skip
         raise TunegateError("config_invalid", f"PEFT refuses the adapter: {error}") from error
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:  # modules_to_save, which PEFT leaves as the base is
+            parameter.data = parameter.data.float()
     if loftq:
         start_with_loftq(adapted, Path(str(model.name_or_path)))
     config.base_model_name_or_path = model_name(spec.model)

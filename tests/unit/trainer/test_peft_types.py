@@ -95,6 +95,32 @@ def test_it_learns_and_loads(bench: Bench, tmp_path: Path, name: str, checkpoint
     assert alone(reloaded) == pytest.approx(trained, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"modules_to_save": ["lm_head", "embed_tokens", "norm"]},
+        {"trainable_token_indices": {"embed_tokens": [3, 40], "lm_head": [3, 40]}},
+    ],
+    ids=["modules", "tokens"],
+)
+def test_on_half_precision_weights_everything_trains_in_fp32(
+    bench: Bench, options: dict[str, Any]
+) -> None:
+    half = Precision(torch.bfloat16, torch.bfloat16)
+    spec = bench.spec("x", precision="bf16", adapter={"options": options})
+    model: Any = make_trainable(load_model(bench.base, spec, half, CPU), spec)[0]
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert {parameter.dtype for parameter in parameters.values()} == {torch.float32}
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    forward, batch = probe(model, CPU, half), packed()
+    optimizer = torch.optim.AdamW(parameters.values(), lr=1e-4, weight_decay=0.0)
+    for _ in range(2):
+        (forward.loss(batch) / batch.num_targets).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert all(not torch.equal(before[name], p) for name, p in parameters.items())
+
+
 def test_prefix_tuning_says_that_it_does_without_checkpointing(bench: Bench) -> None:
     adapter = {"peft_type": "PREFIX_TUNING", "options": VIRTUAL}
     spec = bench.spec("x", adapter=adapter, tuning={"gradient_checkpointing": True})

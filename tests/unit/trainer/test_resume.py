@@ -45,8 +45,22 @@ def interrupted(bench: Bench, monkeypatch: pytest.MonkeyPatch, step: int, **fiel
         {"tuning": {"optimizer": "adamw_8bit"}},
         {"tuning": {"early_stopping_patience": 9, "eval_steps": 2, "num_epochs": 2}},
         {"tuning": {"neftune_noise_alpha": 5.0, "loraplus_lr_ratio": 4.0, "optimizer": "muon"}},
+        {"method": "peft", "adapter": {"options": {"init_lora_weights": "pissa_niter_2"}}},
+        {
+            "tuning": {"optimizer": "lion_8bit", "learning_rate": 5e-4},
+            "method": "full",
+            "adapter": None,
+        },
     ],
-    ids=["lora with dropout", "full", "8-bit optimizer", "early stopping", "NEFTune, LoRA+, Muon"],
+    ids=[
+        "lora with dropout",
+        "full",
+        "8-bit optimizer",
+        "early stopping",
+        "NEFTune, LoRA+, Muon",
+        "PiSSA by chance",
+        "lion",
+    ],
 )
 def test_resumed_equals_unbroken(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
