@@ -6,6 +6,7 @@ from tunegate.control.observation import Situation
 from tunegate.control.pacing import (
     is_settling,
     later,
+    patiently,
     recovery_delay_s,
     soon,
     surely_absent,
@@ -104,8 +105,10 @@ def _alive(now: Situation, attempt: AttemptRecord, run: RunStatus) -> Action:
         lost = "The trainer fell silent and its engine says that it does not run."
         return failed(now, "run_lost", lost)
     changing = now.job.state not in (JobState.RUNNING, JobState.UPLOADING)
-    wait = soon(now) if changing or now.last_word is not None else later(now)
     reason = None if running else run.reason or None
+    if run.state is RunState.PENDING and attempt.claimed_by is None:
+        return Wait(until_ms=patiently(now, attempt.created_ms).until_ms, reason=reason)
+    wait = soon(now) if changing or now.last_word is not None else later(now)
     return Wait(until_ms=wait.until_ms, reason=reason)
 
 

@@ -6,6 +6,10 @@ from tunegate.sdk.launcher import FINISHED, RunState
 
 QUICK_S = 0.5
 """Look again so soon when something is about to happen."""
+PENDING_SHARE = 0.1
+"""A run that has waited a minute is looked at again in six seconds: a long queue must not keep the gateway busy."""
+PENDING_MAX_S = 15.0
+"""The longest time between two looks at a run that waits; one that begins tells by itself."""
 SETTLE_S = 2.0
 """How long the trainer's last words may still be under way after the engine said that the run is over."""
 RESEND_CANCEL_S = 30.0
@@ -27,6 +31,12 @@ def soon(now: Situation) -> Wait:
 def later(now: Situation, reason: str | None = None) -> Wait:
     """One poll interval, because all is well or because the engine does not answer."""
     return Wait(until_ms=after(now, now.settings.poll_interval_s), reason=reason)
+
+
+def patiently(now: Situation, since_ms: int) -> Wait:
+    """The run has waited in its engine's queue since then."""
+    waited_s = max(0, now.now_ms - since_ms) / 1000
+    return Wait(until_ms=after(now, min(max(QUICK_S, waited_s * PENDING_SHARE), PENDING_MAX_S)))
 
 
 def recovery_delay_s(attempts: int) -> float:

@@ -142,6 +142,15 @@ class TestOnTheWay:
         assert isinstance(action, Move)
         assert action.state is J.UPLOADING
 
+    @pytest.mark.parametrize(("waited_s", "next_s"), [(0, 0.5), (5, 0.5), (60, 6), (86_400, 15)])
+    def test_a_long_wait_in_the_queue_is_looked_at_rarely(
+        self, waited_s: int, next_s: float
+    ) -> None:
+        """Thousands of waiting runs must not keep the gateway busy."""
+        waiting = {"created_ms": NOW_MS - waited_s * 1000, **UNCLAIMED}
+        action = decide(situation(J.PENDING, run=run(R.PENDING), attempt=waiting))
+        assert action == Wait(until_ms=NOW_MS + int(next_s * 1000))
+
     @pytest.mark.parametrize("state", [R.PENDING, R.STARTING])
     def test_an_engine_that_goes_back_does_not_take_the_job_with_it(self, state: R) -> None:
         assert isinstance(decide(situation(J.RUNNING, run=run(state))), Wait)
@@ -152,7 +161,8 @@ class TestOnTheWay:
         assert decide(now) == Wait(until_ms=NOW_MS + 2000, reason="down")
 
     def test_a_waiting_run_says_why(self) -> None:
-        action = decide(situation(J.PENDING, run=run(R.PENDING, reason="1 job is ahead")))
+        waiting = run(R.PENDING, reason="1 job is ahead")
+        action = decide(situation(J.PENDING, run=waiting, attempt={"created_ms": JUST_NOW}))
         assert action == Wait(until_ms=NOW_MS + 500, reason="1 job is ahead")
 
     def test_more_events_are_folded_before_anything_is_judged(self) -> None:
