@@ -29,7 +29,7 @@ from tunegate.trainer.data.tokenise import Tokeniser, Tokens
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_BATCH_CHARACTERS = 2**20
+_BATCH_CHARACTERS = 2**19
 """Text that is tokenised at once: enough for all cores, little beside the model."""
 _SAVE_CHARACTERS = 2**26
 """Text after which the cache is saved: what a killed run has to tokenise again at most."""
