@@ -17,13 +17,25 @@ from faults.trainer.checker import (
     rows_once,
     same_result,
 )
+from faults.trainer.hooks import TRUSTING
 from support.trainer_bench import Bench
 from tunegate.contract.training import TrainingSpec
 
 GONE_STORE = 73
 """The exit code of a job whose object store did not answer: it is tried again."""
 LATENCY_S = 0.01
-MOMENTS = ("start", "step", "begin write", "begin upload", "begin export", "begin publish")
+MOMENTS = (
+    "start",
+    "step",
+    "begin write",
+    "begin upload",
+    "begin export",
+    "begin logs",
+    "begin publish",
+)
+FOURTH_CHECKPOINT = Moment("begin upload", 13, 0.0)
+"""Three are complete then, of four files each, and steps are left to be made."""
+NEVER = 10**9
 MOST_ATTEMPTS = 60
 
 
@@ -52,47 +64,63 @@ class Campaign:
         job = self._lay_out(spec)
         journal = job.parent / "journal"
         began_s = time.monotonic()
-        code = await self._attempt(job, journal, None, None, refuse_every=10**9)
+        code = await self._attempt(job, journal, None, None, refuse_every=NEVER)
         self._usual_s = time.monotonic() - began_s
         attempt = read_journal(journal)
         found = [] if code == 0 else [f"the unbroken run ended with {code}"]
-        return self._bench.output(spec.job_id), attempt, found + rows_once(attempt)
+        found += rows_once(attempt) if code == 0 else []
+        return self._bench.output(spec.job_id), attempt, found
 
     async def killed(
-        self,
-        spec: TrainingSpec,
-        unbroken: tuple[Path, Attempt],
-        most_kills: int,
-        plant: str | None = None,
+        self, spec: TrainingSpec, unbroken: tuple[Path, Attempt], most_kills: int
     ) -> Killed:
         """Kill and restart, `most_kills` times at most, until it succeeds, and compare."""
         job, output, result = self._lay_out(spec), self._bench.output(spec.job_id), Killed()
         for number in range(MOST_ATTEMPTS):
-            if self._chance.random() < (1.0 if plant else 0.25):
-                result.torn += self._damage(output)
+            if self._chance.random() < 0.25:
+                folders = sorted((output / "checkpoints").glob("step-*"))
+                result.torn += self._damage(folders[-1]) if folders else 0
             expected = newest_whole(output)
             journal = job.parent / f"journal-{number}"
-            enough = result.kills.total() >= most_kills
-            moment = None if enough else self._moment(with_checkpoint=plant is not None)
-            code = await self._attempt(job, journal, moment, plant, refuse_every=self._refusals())
-            attempt = read_journal(journal)
-            wrong = against_unbroken(attempt, expected, unbroken[1])
-            if code == 0:
-                wrong += same_result(output, unbroken[0], attempt)
-            elif code == -9:
-                result.kills[self._phase(journal)] += 1
-            elif code != GONE_STORE:
-                wrong.append(f"it ended with exit code {code}")
+            moment = None if result.kills.total() >= most_kills else self._moment()
+            code = await self._attempt(job, journal, moment, None, refuse_every=self._refusals())
+            result.kills[self._phase(journal)] += code == -9
+            wrong = self._wrong(code, output, read_journal(journal), expected, unbroken)
             result.violations += [f"{spec.job_id}, attempt {number}: {text}" for text in wrong]
             if code == 0 or wrong:
                 return result
         result.violations.append(f"{spec.job_id}: no end after {MOST_ATTEMPTS} attempts")
         return result
 
-    def _moment(self, *, with_checkpoint: bool) -> Moment:
+    async def planted(
+        self, spec: TrainingSpec, unbroken: tuple[Path, Attempt], plant: str
+    ) -> list[str]:
+        """What the checker says of a trainer with a bug, killed once with three checkpoints complete."""
+        job, output = self._lay_out(spec), self._bench.output(spec.job_id)
+        first, second = job.parent / "journal-0", job.parent / "journal-1"
+        code = await self._attempt(job, first, FOURTH_CHECKPOINT, None, refuse_every=NEVER)
+        assert code == -9
+        if plant == TRUSTING:
+            whole = output / "checkpoints" / f"step-{newest_whole(output):06d}"
+            weights = whole / "weights.safetensors"
+            weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+        expected = newest_whole(output)
+        code = await self._attempt(job, second, None, plant, refuse_every=NEVER)
+        return self._wrong(code, output, read_journal(second), expected, unbroken)
+
+    @staticmethod
+    def _wrong(
+        code: int, output: Path, attempt: Attempt, expected: int, unbroken: tuple[Path, Attempt]
+    ) -> list[str]:
+        found = against_unbroken(attempt, expected, unbroken[1])
+        if code == 0:
+            found += same_result(output, unbroken[0], attempt)
+        elif code not in (-9, GONE_STORE):
+            found.append(f"it ended with exit code {code}")
+        return found
+
+    def _moment(self) -> Moment:
         """Half of the kills wait for a word of the journal, the others come at any time after the start."""
-        if with_checkpoint:
-            return Moment("begin publish", 2, 0.0)
         line = self._chance.choice(MOMENTS)
         if line == "start" or self._chance.random() < 0.5:
             return Moment("", 0, self._chance.uniform(0.0, self._usual_s))
@@ -100,16 +128,15 @@ class Campaign:
         return Moment(line, 1 if line == "begin export" else count, self._chance.uniform(0, 0.02))
 
     def _refusals(self) -> int:
-        return self._chance.choice((7, 23, 10**9))
+        return self._chance.choice((7, 23, NEVER))
 
-    def _damage(self, output: Path) -> int:
-        """Tear, change or remove a file of the newest checkpoint; how many were."""
-        folders = sorted((output / "checkpoints").glob("step-*"))
-        files = sorted(path for path in folders[-1].iterdir()) if folders else []
+    def _damage(self, checkpoint: Path) -> int:
+        """Tear, change or remove one of its files; how many were."""
+        files = sorted(checkpoint.iterdir())
         if not files:
             return 0
         file = self._chance.choice(files)
-        content = bytearray(file.read_bytes())
+        content = bytearray(file.read_bytes() or b"-")
         match self._chance.randrange(3):
             case 0:
                 file.unlink()

@@ -76,7 +76,7 @@ def _slow_uploads(write: Write, latency_s: float, refuse_every: int) -> None:
     upload, done = FileStore.upload, [0]
 
     async def torn_for_a_while(self: FileStore, source: Path, uri: str) -> ObjectInfo:
-        kind = "upload" if "/checkpoints/" in uri else "publish"
+        kind = "upload" if "/checkpoints/" in uri else "logs" if "/logs/" in uri else "publish"
         done[0] += kind == "upload"
         write(f"begin {kind}")
         if kind == "upload" and done[0] % refuse_every == 0:
@@ -115,8 +115,9 @@ def _trust_all() -> None:
     resume.verifies = trust
 
 
+TRUSTING = "torn files trusted"
 PLANTS = {
     "optimizer forgotten": _forget_optimizer,
     "cursor forgotten": _forget_cursor,
-    "torn files trusted": _trust_all,
+    TRUSTING: _trust_all,
 }

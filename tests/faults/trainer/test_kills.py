@@ -95,8 +95,9 @@ async def test_kills_change_nothing(tiny: Path, tmp_path: Path, zygote: Zygote) 
     assert weights == await plain(bench, job(bench, "lora", "plain"))
     caught: dict[str, bool] = {}
     for plant in list(PLANTS)[: rounds(1, len(PLANTS))]:
-        one = await campaign.killed(job(bench, "lora", plant), unbroken["lora"], 1, plant)
-        caught[plant] = bool(one.violations)
+        caught[plant] = bool(
+            await campaign.planted(job(bench, "lora", plant), unbroken["lora"], plant)
+        )
     write(
         "trainer-resume", kills.total(), violations, planted_bug_caught=all(caught.values()),
         trainings=trainings, torn_checkpoints=torn, moments=kills, jobs=by_job, planted=caught, seed=SEED,
