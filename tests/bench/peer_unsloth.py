@@ -1,4 +1,8 @@
-"""The same training with Unsloth's padding-free mode: `peer_unsloth.py MODEL ROWS DTYPE padding_free`."""
+"""The same training with Unsloth, asked for its padding-free mode: `peer_unsloth.py MODEL ROWS DTYPE padding_free`.
+
+Without a GPU it turns that mode off, and packing too (2026.10.9: without flash attention it can't keep examples apart),
+so on a CPU this measures its padded rows.
+"""
 
 import sys
 
