@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 PREFIX = "base_model.model."
 ADAPTER_FILE = "adapter_model.safetensors"
+SINGLE_ROWS = ".token_adapter.trainable_tokens_delta"
+"""How PEFT calls the rows of single tokens that were trained."""
 DATA_DEPENDENT = frozenset({"loftq", "eva", "corda"})
 """Initialisations that changed the base in a way which its files alone do not tell."""
+LONGEST = 200
 _OWN_PART = re.compile(r"\.(?:weight|bias|base_layer\.\w+)$")
 
 
@@ -69,7 +72,10 @@ class _Merger:
         from safetensors.torch import load_file
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        self._peft = _peft_config(adapter)
+        self._peft: Any = _peft_config(adapter)
+        self._tokens: Any = getattr(self._peft, "trainable_token_indices", None)
+        if self._tokens is not None:
+            self._peft.trainable_token_indices = None
         self.config: Any = AutoConfig.from_pretrained(base, trust_remote_code=False)
         with torch.device("meta"):
             skeleton = AutoModelForCausalLM.from_config(self.config)
@@ -106,6 +112,9 @@ class _Merger:
         if plain in self._places:
             self._whole[plain] = tensor
             return
+        if key.endswith(SINGLE_ROWS) and key.replace(SINGLE_ROWS, ".weight") in self._places:
+            self._whole[key.replace(SINGLE_ROWS, ".weight")] = self._with_rows(key, tensor)
+            return
         path = next((p for p in _parents(key) if p in self._modules), "")
         if not list(self._modules[path].parameters(recurse=False)):
             raise NotMergeable(f"{key} belongs to no single layer of the base")
@@ -117,6 +126,17 @@ class _Merger:
             if (dtype := self._places[name].dtype) not in DTYPES:
                 raise NotMergeable(f"the base's files hold {path} as {dtype}")
         self._layers.add(path)
+
+    def _with_rows(self, key: str, rows: Tensor) -> Tensor:
+        """A vocabulary layer with the rows of some tokens in place, which may be new ones."""
+        layer = key.removesuffix(SINGLE_ROWS)
+        weight = read_tensor(self._places[f"{layer}.weight"])
+        tokens = self._tokens[layer.rpartition(".")[2]] if isinstance(self._tokens, dict) else self._tokens  # fmt: skip
+        missing = max(tokens) + 1 - weight.shape[0]
+        if missing > 0:
+            weight = torch.cat([weight, weight.new_zeros(missing, weight.shape[1])])
+        weight[tokens] = rows.to(weight.dtype)
+        return weight
 
     def _merged(self, path: str) -> dict[str, Tensor]:
         """One layer, alone in a world of its own, merged by PEFT. Its tensors in fp32."""
@@ -143,7 +163,8 @@ class _Merger:
                 merged: nn.Module = adapted.merge_and_unload().get_submodule(path)
                 return {name: tensor.data for name, tensor in merged.named_parameters()}
         except Exception as error:
-            raise NotMergeable(f"PEFT can't merge {path}: {error}") from error
+            sentence = f"PEFT can't merge {path}: {str(error)[:LONGEST]}"
+            raise NotMergeable(sentence) from error
         raise NotMergeable(f"PEFT does not know what {unknown[0]} is")
 
     def _parts(self, path: str) -> list[str]:

@@ -33,6 +33,7 @@ KINDS: dict[str, Any] = {
     ),
     "whole head": peft.LoraConfig(r=4, target_modules=LINEAR, modules_to_save=["lm_head"]),
     "embeddings": peft.LoraConfig(r=4, target_modules=["embed_tokens", "lm_head", "q_proj"]),
+    "some tokens": peft.LoraConfig(r=4, target_modules=LINEAR, trainable_token_indices=[3, 5]),
     "biases": peft.LoraConfig(r=4, target_modules=LINEAR, bias="all"),
     "ia3": peft.IA3Config(target_modules=LINEAR, feedforward_modules=["down_proj"]),
     "loha": peft.LoHaConfig(r=4, target_modules=LINEAR),
