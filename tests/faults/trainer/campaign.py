@@ -33,8 +33,8 @@ MOMENTS = (
     "begin logs",
     "begin publish",
 )
-FOURTH_CHECKPOINT = Moment("begin upload", 13, 0.0)
-"""Three are complete then, of four files each, and steps are left to be made."""
+THIRD_CHECKPOINT = Moment("begin upload", 9, 0.0)
+"""Two are complete then, of four files each, and steps are left to be made."""
 NEVER = 10**9
 MOST_ATTEMPTS = 60
 
@@ -95,10 +95,10 @@ class Campaign:
     async def planted(
         self, spec: TrainingSpec, unbroken: tuple[Path, Attempt], plant: str
     ) -> list[str]:
-        """What the checker says of a trainer with a bug, killed once with three checkpoints complete."""
+        """What the checker says of a trainer with a bug, killed once with two checkpoints complete."""
         job, output = self._lay_out(spec), self._bench.output(spec.job_id)
         first, second = job.parent / "journal-0", job.parent / "journal-1"
-        code = await self._attempt(job, first, FOURTH_CHECKPOINT, None, refuse_every=NEVER)
+        code = await self._attempt(job, first, THIRD_CHECKPOINT, None, refuse_every=NEVER)
         assert code == -9
         if plant == TRUSTING:
             whole = output / "checkpoints" / f"step-{newest_whole(output):06d}"

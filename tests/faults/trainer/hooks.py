@@ -16,6 +16,8 @@ from tunegate.trainer.data import BatchPlan, PackedBatch
 from tunegate.trainer.loop import Loop
 
 Write = Callable[[str], None]
+STEP_S = 0.03
+"""Added to every step: so several checkpoints find the time to become complete in a training of few steps."""
 
 
 def install(journal: Path, latency_s: float, refuse_every: int, plant: str | None) -> None:
@@ -51,6 +53,7 @@ def _journal_steps(write: Write) -> None:
 
     def noting_step(self: Loop) -> None:
         step = self.state.step
+        time.sleep(STEP_S)
         train_step(self)
         write(f"step {step} {fed.pop()}")
 
