@@ -8,7 +8,8 @@ PLUGINS := $(patsubst %,-e %,$(wildcard plugins/*))
 INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-trainer faults docs-code clean
+.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-saving \
+	bench-tokenising bench-trainer faults docs-code clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -49,7 +50,7 @@ fmt: $(VENV)/.dev ## format the code and mend what lint can mend
 serve: $(VENV)/.run ## run the gateway on this machine with config/gateway.toml
 	$(BIN)/tunegate serve --config config/gateway.toml
 
-bench: bench-gateway bench-first-step bench-trainer ## run all benches
+bench: bench-gateway bench-first-step bench-tokenising bench-saving bench-trainer ## run all benches
 
 bench-gateway: $(VENV)/.dev ## POST /train: rate, latency, CPU; writes build/bench/gateway.json
 	$(BIN)/python -m tests.bench.gateway
@@ -57,7 +58,13 @@ bench-gateway: $(VENV)/.dev ## POST /train: rate, latency, CPU; writes build/ben
 bench-first-step: $(VENV)/.dev ## from POST to 201, claim and first optimizer step; writes build/bench/first_step.json
 	$(BIN)/python -m tests.bench.first_step
 
-bench-trainer: $(VENV)/.dev ## tokens per CPU-second and time to first step; writes build/bench/trainer.json
+bench-tokenising: $(VENV)/.dev ## rows to tokens beside datasets.map; writes build/bench/tokenising.json
+	$(BIN)/python -m tests.bench.tokenising
+
+bench-saving: $(VENV)/.dev ## what checkpoints cost the steps; writes build/bench/saving.json
+	$(BIN)/python -m tests.bench.saving
+
+bench-trainer: $(VENV)/.dev ## tokens per CPU-second beside its peers, first step, memory; writes build/bench/trainer.json
 	$(BIN)/python -m tests.bench.trainer
 
 faults: $(VENV)/.dev ## kill campaigns in full; SLICE=ci for the share that CI runs
