@@ -60,7 +60,7 @@ class Setting:
 
 SMALL, LARGE = Shape(256, 4, 4096), Shape(512, 8, 16384)
 SETTINGS = {
-    "5m": Setting("", SMALL, "float32", 64, 53),
+    "5m": Setting("", SMALL, "float32", 192, 53),
     "40m": Setting("_40m", LARGE, "float32", 32, 70),
     "40m_bf16": Setting("_40m_bf16", LARGE, "bfloat16", 32, 70),
 }
