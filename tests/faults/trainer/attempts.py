@@ -1,6 +1,7 @@
 """Attempts that are killed: started, watched through their journal, ended with SIGKILL at a chosen moment."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -60,7 +61,8 @@ class Zygote:
         ended = asyncio.ensure_future(self._answer())
         try:
             if kill_at is not None and await _has_come(Path(asked["journal"]), kill_at, ended):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended in this very moment
+                    os.kill(pid, signal.SIGKILL)
             status = await asyncio.wait_for(ended, LIMIT_S)
         except TimeoutError:
             os.kill(pid, signal.SIGKILL)
