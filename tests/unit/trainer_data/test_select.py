@@ -2,7 +2,8 @@
 
 import pytest
 
-from tunegate.trainer.data.select import choose_files, is_data_file, is_eval_split
+from tunegate.sdk.data.splits import is_eval_split
+from tunegate.trainer.data.select import choose_files, is_data_file
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,7 @@ from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import TrainRequest
 from tunegate.sdk.checks import Finding
 from tunegate.sdk.checks.model import is_place
-
-EVALUATION_SPLITS = frozenset({"validation", "valid", "val", "eval", "evaluation", "test", "dev"})
-
-
-def is_evaluation(split: str | None) -> bool:
-    """Whether rows of this split are for evaluation, not for training."""
-    return split is not None and split.lower() in EVALUATION_SPLITS
+from tunegate.sdk.data.splits import is_eval_split
 
 
 def check_data(job: TrainRequest) -> Iterator[Finding]:
@@ -27,9 +21,9 @@ def check_data(job: TrainRequest) -> Iterator[Finding]:
         if first != index:
             message = f"the same as $.datasets[{first}]: give it once, with a weight"
             yield Problem(path=path, message=message, code="conflicting_fields")
-        if dataset.weight is not None and is_evaluation(dataset.split):
+        if dataset.weight is not None and is_eval_split(dataset.split):
             reason = "evaluation data is not mixed: every row counts the same"
             yield Ignored(path=f"{path}.weight", reason=reason)
-    if all(is_evaluation(dataset.split) for dataset in job.datasets):
+    if all(is_eval_split(dataset.split) for dataset in job.datasets):
         message = "every data set is marked as evaluation data: nothing is left to train on"
         yield Problem(path="$.datasets", message=message, code="conflicting_fields")

@@ -6,7 +6,7 @@ from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import TrainRequest, TuningParameters
 from tunegate.contract.training import TuningPlan
 from tunegate.sdk.checks import Finding
-from tunegate.sdk.checks.data import is_evaluation
+from tunegate.sdk.data.splits import is_eval_split
 from tunegate.sdk.resolve import TrainerOptions, accumulation_steps
 
 _ACCUMULATION = "$.extra_parameters.unsloth.gradient_accumulation"
@@ -51,7 +51,7 @@ def _check_accumulation(job: TrainRequest, batch: int, micro: int | None) -> Ite
 def _check_evaluation(
     job: TrainRequest, tuning: TuningParameters, options: TrainerOptions
 ) -> Iterator[Finding]:
-    marked = any(is_evaluation(dataset.split) for dataset in job.datasets)
+    marked = any(is_eval_split(dataset.split) for dataset in job.datasets)
     if marked and options.held_out_fraction:
         reason = "the job brings its own evaluation data"
         yield Ignored(path="$.extra_parameters.held_out_fraction", reason=reason)

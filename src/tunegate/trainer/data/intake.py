@@ -18,11 +18,11 @@ from tunegate.sdk.data import (
     read_rows,
 )
 from tunegate.sdk.data.rows import TrainOn
+from tunegate.sdk.data.splits import is_eval_split
 from tunegate.trainer.data.admit import Admission, Origin
 from tunegate.trainer.data.cache import TokenCache
 from tunegate.trainer.data.fetch import LocalFile, LocalSource, Say
 from tunegate.trainer.data.render import Example, Renderer
-from tunegate.trainer.data.select import is_eval_split
 from tunegate.trainer.data.tally import Tally
 from tunegate.trainer.data.tokenise import Tokeniser, Tokens
 

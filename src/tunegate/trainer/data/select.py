@@ -3,18 +3,13 @@
 import re
 from collections.abc import Sequence
 
-EVAL_SPLITS = frozenset({"validation", "valid", "val", "evaluation", "eval", "test", "dev"})
-"""Names of a split that mark evaluation data."""
+from tunegate.sdk.data.splits import EVAL_SPLITS
+
 _VALIDATION = frozenset({"validation", "valid", "val", "dev", "evaluation", "eval"})
 _DATA = re.compile(r"\.(jsonl|ndjson|json|csv|parquet)(\.gz)?$", re.IGNORECASE)
 _NOT_DATA = frozenset(
     {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json"}
 )
-
-
-def is_eval_split(split: str | None) -> bool:
-    """Whether this split name means evaluation."""
-    return split is not None and split.lower() in EVAL_SPLITS
 
 
 def is_data_file(path: str) -> bool:
