@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from tunegate.control.endpoints import Endpoints
+from tunegate.control.endpoints import Busy, Endpoints
 from tunegate.control.outbound import Outbound, Reply
 from tunegate.control.records import Delivery, JobRecord
-from tunegate.control.retrying import Accepted, Bury, Outcome, Try, again, answered
+from tunegate.control.retrying import Accepted, Bury, Later, Outcome, Try, again, answered
 from tunegate.control.sealed import SealedCallbacks, open_callbacks
 from tunegate.control.sealer import Sealer
 from tunegate.control.settings import WebhookSettings
@@ -42,22 +42,25 @@ class Courier:
         self._chance = chance
         self._webhooks = Webhooks(outbound.client, signer)
         self._streams = Streams(outbound.client, clock)
-        self._endpoints = Endpoints()
+        self._endpoints = Endpoints(clock.monotonic_s)
 
     async def close(self) -> None:
         await self._streams.close()
 
-    async def carry(self, delivery: Delivery, job: JobRecord, patience_s: float) -> Outcome | None:
-        """The outcome; None when no slot came free within `patience_s` (the row is leased again later)."""
+    async def carry(self, delivery: Delivery, job: JobRecord, patience_s: float) -> Outcome:
+        """What came of it. Later when the receiver has enough to do, or had no turn to give within `patience_s`."""
         callbacks = await open_callbacks(self._store, self._sealer, job)
         url = _address(callbacks, delivery)
-        if callbacks is None or url is None:
+        if callbacks is None or url is None or _is_switched_off(job, delivery):
             return Bury(note="nobody to tell any more")
         asked_s = self._clock.monotonic_s()
-        async with self._endpoints.slot(endpoint_of(url)):
-            if self._clock.monotonic_s() - asked_s > patience_s:
-                return None
-            return await self._try(delivery, callbacks)
+        try:
+            async with self._endpoints.turn(endpoint_of(url)):
+                if self._clock.monotonic_s() - asked_s > patience_s:
+                    return Later(at_ms=self._store.now_ms())
+                return await self._try(delivery, callbacks)
+        except Busy as busy:
+            return Later(at_ms=self._store.now_ms() + int(busy.delay_s * 1000))
 
     async def _try(self, delivery: Delivery, callbacks: SealedCallbacks) -> Outcome:
         try:
@@ -90,6 +93,10 @@ class Courier:
             chance=self._chance(),
             overtaken=waiting > 1,
         )
+
+
+def _is_switched_off(job: JobRecord, delivery: Delivery) -> bool:
+    return not (job.has_stream if delivery.channel == "stream" else job.has_webhook)
 
 
 def _address(callbacks: SealedCallbacks | None, delivery: Delivery) -> str | None:

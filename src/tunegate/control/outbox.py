@@ -5,14 +5,18 @@ from typing import Any
 
 from tunegate.control.courier import Courier
 from tunegate.control.records import FINAL, Delivery, JobRecord, NewEvent
-from tunegate.control.retrying import Accepted, Bury, Outcome, Retry
+from tunegate.control.retrying import Accepted, Bury, Later, Outcome, Retry
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.store.protocol import Change, JobStore
 from tunegate.control.work import WorkLoop
 from tunegate.sdk.clock import Clock
 
-SLOTS = 64
-"""Deliveries in flight at once, to all receivers together."""
+SLOTS = 256
+"""Deliveries that are begun at once, to all receivers together."""
+QUICK_S = 0.5
+"""A receiver that takes longer than this to answer holds up no other."""
+MOST = 2048
+"""Deliveries in flight at once, slow ones included; each holds a connection."""
 IDLE_S = 0.25
 """How often due rows are looked for without a hint."""
 _GUARDED_TRIES = 8
@@ -46,6 +50,8 @@ class Outbox:
             clock=clock,
             slots=SLOTS,
             pause_s=IDLE_S,
+            quick_s=QUICK_S,
+            most=MOST,
         )
         self._unsubscribe = lambda: None
 
@@ -77,7 +83,7 @@ class Outbox:
         except Exception:
             logger.exception("delivery %s: its outcome is not recorded", delivery.delivery_id)
 
-    async def _record(self, delivery: Delivery, job: JobRecord, outcome: Outcome | None) -> None:
+    async def _record(self, delivery: Delivery, job: JobRecord, outcome: Outcome) -> None:
         match outcome:
             case Accepted():
                 await self._store.delivered(delivery.delivery_id)
@@ -85,7 +91,8 @@ class Outbox:
                 await self._store.postpone(delivery.delivery_id, outcome.at_ms, outcome.note)
             case Bury():
                 await self._bury(delivery, outcome)
-            case None:
+            case Later():
+                await self._store.put_off(delivery.delivery_id, outcome.at_ms)
                 return
         if job.state in FINAL:
             await self._store.wake(
@@ -95,14 +102,21 @@ class Outbox:
     async def _bury(self, delivery: Delivery, outcome: Bury) -> None:
         logger.warning("delivery %s is given up: %s", delivery.delivery_id, outcome.note)
         if outcome.refusal is not None:
-            await self._note_refusal(delivery, outcome.refusal)
+            name = "webhook" if delivery.channel == "webhook" else "status stream"
+            await self._note(delivery, f"The {name} address was refused: {outcome.refusal}")
+        if outcome.gone:
+            await self._switch_off(delivery)
         if outcome.deleted and self._settings.not_found_cancels:
             await self._cancel(delivery.uid)
         await self._store.bury(delivery.delivery_id, outcome.note)
 
-    async def _note_refusal(self, delivery: Delivery, refusal: str) -> None:
-        name = "webhook" if delivery.channel == "webhook" else "status stream"
-        text = f"The {name} address was refused: {refusal}"
+    async def _switch_off(self, delivery: Delivery) -> None:
+        """The receiver said 410: what waits is given up, and nothing new is written for it."""
+        channel = "webhook" if delivery.channel == "webhook" else "stream"
+        text = f"The receiver of the {channel} answered 410: nothing more is sent to it"
+        await self._note(delivery, text, **{f"has_{channel}": False})
+
+    async def _note(self, delivery: Delivery, text: str, **fields: Any) -> None:
         for _ in range(_GUARDED_TRIES):
             job = await self._store.get_by_uid(delivery.uid)
             if job is None or text in job.notes:
@@ -114,7 +128,7 @@ class Outbox:
                 detail=text,
                 attempt=job.attempt,
             )
-            if await self._change(job, {"notes": [*job.notes, text]}, [event]):
+            if await self._change(job, {"notes": [*job.notes, text], **fields}, [event]):
                 return
 
     async def _cancel(self, uid: str) -> None:

@@ -32,17 +32,25 @@ class Retry(Wire):
     note: str
 
 
+class Later(Wire):
+    """The receiver has enough to do: no try was made, and none is counted."""
+
+    at_ms: int
+
+
 class Bury(Wire):
     """Give it up."""
 
     note: str
     deleted: bool = False
     """The receiver knew the job before and does not any more."""
+    gone: bool = False
+    """The receiver wants nothing of this job any more (410)."""
     refusal: str | None = None
     """Why the operator's rules forbid the address."""
 
 
-Outcome = Accepted | Retry | Bury
+Outcome = Accepted | Retry | Later | Bury
 
 
 class Try(Wire):
@@ -60,8 +68,9 @@ def answered(this: Try, status: int, retry_after: str | None, settings: WebhookS
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Accepted()
     note = f"HTTP {status}"
-    if status == HTTPStatus.GONE or (status == HTTPStatus.NOT_FOUND and delivery.follows_accepted):
-        return Bury(note=note, deleted=delivery.follows_accepted)
+    gone = status == HTTPStatus.GONE
+    if gone or (status == HTTPStatus.NOT_FOUND and delivery.follows_accepted):
+        return Bury(note=note, deleted=delivery.follows_accepted, gone=gone)
     if status in _HOPELESS and not delivery.final:
         return Bury(note=note)
     return again(this, note, settings, retry_after_s(retry_after, this.now_ms))

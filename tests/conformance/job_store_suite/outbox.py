@@ -113,3 +113,90 @@ class OutboxPromises:
         assert await lease_webhook(store) is None
         clock.time_ms += 100
         assert await lease_webhook(store) is not None
+
+    async def test_a_row_that_was_put_off_counts_no_try(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        job = await with_three(store)
+        first = await lease_webhook(store)
+        assert first is not None
+        await store.put_off(first.delivery_id, clock.time_ms + 500)
+        assert await lease_webhook(store) is None
+        clock.time_ms += 500
+        again = await lease_webhook(store)
+        assert again is not None
+        assert (again.delivery_id, again.tries) == (first.delivery_id, 0)
+        assert (await store.read_deliveries(job.uid, 0, 10))[0].tries == []
+
+    async def test_the_history_of_each_row_is_kept(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        job = await with_three(store)
+        first = await lease_webhook(store)
+        assert first is not None
+        began_ms = clock.time_ms
+        await store.postpone(first.delivery_id, began_ms + 1, "HTTP 503")
+        clock.time_ms += 1
+        await store.delivered(first.delivery_id)
+        one, two, three = await store.read_deliveries(job.uid, 0, 10)
+        assert (one.outcome, one.ended_ms) == ("delivered", began_ms + 1)
+        assert one.tries == [(began_ms, "HTTP 503"), (began_ms + 1, "delivered")]
+        assert (two.outcome, two.tries, two.ended_ms) == ("waiting", [], None)
+        assert (three.sequence, three.final) == (3, True)
+        assert await store.read_deliveries(job.uid, 1, 1) == [two]
+
+    async def test_a_long_history_keeps_its_end(self, store: JobStore, clock: ManualClock) -> None:
+        job = await with_three(store)
+        for number in range(30):
+            row = await lease_webhook(store)
+            assert row is not None
+            await store.postpone(row.delivery_id, clock.time_ms, f"try {number}")
+        (kept, *_) = await store.read_deliveries(job.uid, 0, 10)
+        assert [note for _, note in kept.tries] == [f"try {number}" for number in range(10, 30)]
+
+    async def test_dead_letters_are_replayed_in_order(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        job = await with_three(store)
+        for outcome in ("delivered", "dead", "dead"):
+            row = await lease_webhook(store)
+            assert row is not None
+            if outcome == "dead":
+                await store.bury(row.delivery_id, "HTTP 500; given up")
+            else:
+                await store.delivered(row.delivery_id)
+        assert await store.dead_finals(job.uid, clock.time_ms) == 1
+        assert await store.dead_finals(job.uid, clock.time_ms + 1) == 0
+        assert await store.replay(job.uid, None) == 2
+        assert await store.dead_finals(job.uid, 0) == 0
+        seen: list[tuple[int, bytes, int]] = []
+        while row := await lease_webhook(store):
+            seen.append((row.sequence, row.body, row.tries))
+            await store.delivered(row.delivery_id)
+        assert seen == [(2, b"2", 0), (3, b"3", 0)]
+        assert await store.replay(job.uid, None) == 0
+
+    async def test_a_dead_letter_that_a_newer_status_overtook_is_not_replayed_unasked(
+        self, store: JobStore
+    ) -> None:
+        job = await with_three(store)
+        first = await lease_webhook(store)
+        assert first is not None
+        await store.bury(first.delivery_id, "a newer status follows")
+        while row := await lease_webhook(store):
+            await store.delivered(row.delivery_id)
+        assert await store.replay(job.uid, None) == 0
+        assert await store.replay(job.uid, [first.delivery_id, "of-another-job"]) == 1
+        again = await lease_webhook(store)
+        assert again is not None
+        assert again.body == b"{}"
+
+    async def test_a_replay_is_of_one_job(self, store: JobStore) -> None:
+        job, other = await with_three(store, "a"), await with_three(store, "b")
+        while leased := await store.lease_deliveries("me", 10, 1000):
+            for row in leased:
+                await store.bury(row.delivery_id, "HTTP 500; given up")
+        ids = [sent.delivery_id for sent in await store.read_deliveries(other.uid, 0, 10)]
+        assert await store.replay(job.uid, ids) == 0
+        assert await store.replay(job.uid, None) == 3
+        assert await store.pending_deliveries(other.uid) == 0

@@ -34,11 +34,11 @@ def test_others_are_tried_again(status: int) -> None:
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_job_that_the_receiver_knew_was_deleted(status: int) -> None:
     outcome = answered(a_try(follows_accepted=True, final=True), status, None, SETTINGS)
-    assert outcome == Bury(note=f"HTTP {status}", deleted=True)
+    assert outcome == Bury(note=f"HTTP {status}", deleted=True, gone=status == 410)
 
 
 def test_gone_from_the_start_is_no_deletion() -> None:
-    assert answered(a_try(), 410, None, SETTINGS) == Bury(note="HTTP 410")
+    assert answered(a_try(), 410, None, SETTINGS) == Bury(note="HTTP 410", gone=True)
 
 
 @pytest.mark.parametrize("status", [400, 413, 415, 422])

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tunegate.sdk.testing.clock import FakeClock
 class Desk:
     """Pieces of work in a list; `gate` keeps those in hand from ending."""
 
-    def __init__(self, *pieces: str, slots: int = 2) -> None:
+    def __init__(self, *pieces: str, slots: int = 2, **limits: Any) -> None:
         self.waiting = list(pieces)
         self.begun: list[str] = []
         self.ended: list[str] = []
@@ -26,6 +27,7 @@ class Desk:
             clock=self.clock,
             slots=slots,
             pause_s=1.0,
+            **limits,
         )
 
     async def lease(self, limit: int) -> list[str]:
@@ -139,3 +141,19 @@ async def test_a_stop_finishes_what_is_in_hand_and_takes_nothing_new() -> None:
     assert desk.ended == ["a"]
     assert desk.begun == ["a"]
     assert not desk.loop.is_alive
+
+
+async def test_slow_work_gives_its_slots_to_quick_work_up_to_a_limit() -> None:
+    desk = Desk("a", "b", "c", "d", "e", "f", slots=2, quick_s=0.5, most=5)
+    desk.gate.clear()
+
+    async def then() -> None:
+        await until(desk, lambda: desk.begun == ["a", "b"])
+        await desk.clock.advance(0.4)
+        assert desk.begun == ["a", "b"]
+        await desk.clock.advance(1.0)
+        assert desk.begun == ["a", "b", "c", "d"]
+        await desk.clock.advance(5.0)
+        assert desk.begun == ["a", "b", "c", "d", "e"]
+
+    await running(desk, then)

@@ -5,7 +5,7 @@ machine raises TunegateError `unavailable`: nothing of that call is stored, and 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.base import Wire
@@ -78,6 +78,21 @@ class Claim(Wire):
     granted: bool
     job: JobRecord | None = None
     attempt: AttemptRecord | None = None
+
+
+class Sent(Wire):
+    """What became of a row of the outbox so far; nothing of its address."""
+
+    delivery_id: str
+    sequence: int
+    final: bool
+    outcome: Literal["waiting", "delivered", "dead"]
+    created_ms: int
+    next_at_ms: int
+    """When a waiting row is tried next."""
+    ended_ms: int | None
+    tries: list[tuple[int, str]]
+    """The latest tries, oldest first: when, and what came of it (`delivered`, or why not)."""
 
 
 class Counts(Wire):
@@ -188,11 +203,29 @@ class JobStore(Protocol):
         """One more try counted. `note` says why, without any content of the answer."""
         ...
 
+    async def put_off(self, delivery_id: str, next_at_ms: int) -> None:
+        """A leased row waits until then; no try was made."""
+        ...
+
     async def bury(self, delivery_id: str, note: str) -> None:
-        """Dead letter: kept, never sent again."""
+        """Dead letter: kept, not sent again unless it is replayed."""
         ...
 
     async def pending_deliveries(self, uid: str, channel: Channel | None = None) -> int: ...
+    async def dead_finals(self, uid: str, since_ms: int) -> int:
+        """Webhooks of final statuses that were buried since then."""
+        ...
+
+    async def read_deliveries(self, uid: str, after: int, limit: int) -> list[Sent]:
+        """The job's webhooks from behind event `after`, oldest first."""
+        ...
+
+    async def replay(self, uid: str, delivery_ids: Sequence[str] | None) -> int:
+        """Webhooks that ended wait again, due now and with all their tries; their number.
+
+        None = dead letters behind the newest that was delivered. Wakes the job.
+        """
+        ...
 
     # Sealed secrets
     async def get_sealed(self, uid: str, field: str) -> bytes | None: ...

@@ -10,7 +10,15 @@ from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.job import JobEvent
 from tunegate.control.records import AttemptRecord, Channel, Delivery, JobRecord
 from tunegate.control.store.errors import unavailable
-from tunegate.control.store.protocol import Change, Claim, Counts, Created, JobFilter, Submission
+from tunegate.control.store.protocol import (
+    Change,
+    Claim,
+    Counts,
+    Created,
+    JobFilter,
+    Sent,
+    Submission,
+)
 from tunegate.control.store.sqlite import (
     attempts,
     changes,
@@ -167,11 +175,23 @@ class SqliteStore:
     async def postpone(self, delivery_id: str, next_at_ms: int, note: str) -> None:
         await self._writer.run(lambda tx: outbox.postpone(tx, delivery_id, next_at_ms, note))
 
+    async def put_off(self, delivery_id: str, next_at_ms: int) -> None:
+        await self._writer.run(lambda tx: outbox.put_off(tx, delivery_id, next_at_ms))
+
     async def bury(self, delivery_id: str, note: str) -> None:
         await self._writer.run(lambda tx: outbox.bury(tx, delivery_id, note))
 
     async def pending_deliveries(self, uid: str, channel: Channel | None = None) -> int:
         return await self._readers.run(lambda db: outbox.pending(db, uid, channel))
+
+    async def dead_finals(self, uid: str, since_ms: int) -> int:
+        return await self._readers.run(lambda db: outbox.dead_finals(db, uid, since_ms))
+
+    async def read_deliveries(self, uid: str, after: int, limit: int) -> list[Sent]:
+        return await self._readers.run(lambda db: outbox.read(db, uid, after, limit))
+
+    async def replay(self, uid: str, delivery_ids: Sequence[str] | None) -> int:
+        return await self._writer.run(lambda tx: outbox.replay(tx, uid, delivery_ids))
 
     # Sealed secrets
 
