@@ -61,12 +61,13 @@ class FakeEngine(Launcher):
         self.output: dict[str, bytes] = {}
         self.down = False
         self.refuses: str | None = None
+        self.queue_depth = 64
         self.loses_answer = False
         """The next submit takes effect, but its answer is lost."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities()
+        return Capabilities(queue_depth=self.queue_depth)
 
     def review(self, container: Any, options: Any) -> tuple[list[Problem], list[Ignored]]:
         return [], []

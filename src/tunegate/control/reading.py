@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
+import msgspec
+
 from tunegate.contract.job import (
     Checkpoint,
     CheckpointList,
@@ -46,7 +48,19 @@ async def page(
 
 
 async def get(context: ControlContext, principal: Principal, job_id: str) -> Job:
-    return job_view(await find(context, principal, job_id), context.public_url)
+    """The job; one that waits to be launched says how many are ahead of it."""
+    record = await find(context, principal, job_id)
+    view = job_view(record, context.public_url)
+    ahead = await context.store.queue_position(record.uid) if record.is_queued else None
+    if ahead is None or record.queue_reason is not None:
+        return view
+    return msgspec.structs.replace(view, queue_reason=_turn(record.launcher, ahead))
+
+
+def _turn(launcher: str, ahead: int) -> str:
+    if ahead == 0:
+        return f"It is launched on {launcher} as soon as there is room."
+    return f"It waits for its turn on {launcher}; {ahead} ahead of it."
 
 
 async def events(

@@ -54,6 +54,7 @@ class Reconciler:
         self._settings = settings
         self._clock = clock
         self._owner = owner
+        self._room = {name: one.capabilities.queue_depth for name, one in launchers.items()}
         engines = Engines(launchers)
         sightings = Sightings()
         self._observer = Observer(store, engines, sightings, settings)
@@ -105,8 +106,9 @@ class Reconciler:
         return "The loop that drives jobs is not running." if dead else None
 
     async def lease(self, limit: int) -> list[JobRecord]:
-        """Take jobs that are due."""
-        return await self._store.lease_due(self._owner, limit, int(self._settings.lease_s * 1000))
+        """Take jobs that are due, and as many of those that wait to be launched as their engines will take soon."""
+        lease_ms = int(self._settings.lease_s * 1000)
+        return await self._store.lease_due(self._owner, limit, lease_ms, self._room)
 
     async def tend(self, job: JobRecord) -> None:
         """Look after one leased job until it can wait. An error of ours backs off this job alone."""

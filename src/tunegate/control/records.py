@@ -103,6 +103,11 @@ class JobRecord(Wire):
     def status(self) -> Status:
         return PUBLIC[self.state]
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits to be launched, in the gateway's own queue."""
+        return self.state is JobState.QUEUED and self.desired == "run"
+
 
 class AttemptRecord(Wire):
     """One try at a job, with its deterministic run name. Open until `ended_ms` is set."""

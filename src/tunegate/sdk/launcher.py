@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ class Capabilities(Wire):
     survives_gateway: bool = True
     gpus: int | None = None
     """GPUs per node, None = not known to the launcher."""
+    queue_depth: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """Runs that may wait in the engine itself; the gateway keeps the rest. Enough to fill what falls free between two
+    looks, and to let the engine choose among; more only makes it slow and the order unfair."""
 
 
 class Run(Wire):

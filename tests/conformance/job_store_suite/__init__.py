@@ -5,9 +5,12 @@ from conformance.job_store_suite.changes import ChangePromises
 from conformance.job_store_suite.jobs import JobPromises
 from conformance.job_store_suite.leases import LeasePromises
 from conformance.job_store_suite.outbox import OutboxPromises
+from conformance.job_store_suite.queue import QueuePromises
 
 __all__ = ["JobStoreSuite"]
 
 
-class JobStoreSuite(JobPromises, ChangePromises, LeasePromises, AttemptPromises, OutboxPromises):
+class JobStoreSuite(
+    JobPromises, ChangePromises, LeasePromises, QueuePromises, AttemptPromises, OutboxPromises
+):
     """Fixtures to give: `store`, opened on the `clock`, and `reopen`, which closes it and opens its data again."""

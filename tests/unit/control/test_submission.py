@@ -66,14 +66,19 @@ async def test_a_job_is_stored_with_its_event_and_answered(
     assert job.dashboard_url == "https://gateway.test/train/job-1"
     assert job.created_at == "2030-03-17T17:46:40.000Z"
     assert job.metadata == {"team": "a"}
-    assert await service.get(TENANT, "job-1") == job
+    first = "It is launched on queue as soon as there is room."
+    assert await service.get(TENANT, "job-1") == msgspec.structs.replace(job, queue_reason=first)
+    await service.submit(TENANT, request(job_id="job-2"))
+    second = await service.get(TENANT, "job-2")
+    assert second.queue_reason == "It waits for its turn on queue; 1 ahead of it."
     [event] = (await service.events(TENANT, "job-1", 0, 10)).data
     assert (event.sequence, event.type, event.status) == (1, "job.status", "queued")
     record = await front.store.get_job("acme", "job-1")
     assert record is not None
     assert record.budget_ms == 480 * 60_000
     assert not record.has_secrets
-    assert [j.uid for j in await front.store.lease_due("me", 5, 1000)] == ["uid0001"]
+    due = await front.store.lease_due("me", 5, 1000)
+    assert [j.uid for j in due] == ["uid0001", "uid0002"]
 
 
 async def test_the_same_request_again_is_the_same_job(front: Front, service: JobService) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support.control_world import AUTH_HEADER, UID, FakeTrainer, World
+from support.control_world import AUTH_HEADER, UID, FakeEngine, FakeTrainer, World
 from support.situations import FAILED, STOPPED, SUCCEEDED
 from tunegate.contract.attempt import MetricsEvent, NoteEvent, PhaseEvent, ProgressEvent
 from tunegate.contract.job import WebhookBody
@@ -349,6 +349,22 @@ async def test_polls_of_one_moment_are_asked_as_one(world: World, tmp_path: Path
     await asyncio.gather(*(world.reconciler.tend(job) for job in jobs))
     assert len(world.engine.polls) == 1
     assert len(world.engine.polls[0]) == 4
+
+
+async def test_an_engine_is_given_what_it_has_room_for_in_order(world: World) -> None:
+    engine = world.engine
+    assert isinstance(engine, FakeEngine)
+    engine.queue_depth = 2
+    world.restart()
+    names = [run_name(f"uid-{number}", 1) for number in range(1, 5)]
+    for number in range(1, 5):
+        await world.submit(job_id=f"job-{number}", uid=f"uid-{number}")
+    await world.settle()
+    assert engine.created == names[:2]
+    assert (await world.job("uid-3")).attempt == 0
+    engine.say(names[1], RunState.RUNNING)
+    await world.pass_time(5)
+    assert engine.created == names[:3]
 
 
 async def test_kept_credentials_go_when_their_time_is_over(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Every method is one transaction. "Durable" means synced to disk before the call 
 machine raises TunegateError `unavailable`: nothing of that call is stored, and the next call may work again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from tunegate.contract.attempt import SequencedEvent
@@ -149,12 +149,22 @@ class JobStore(Protocol):
         ...
 
     # Work
-    async def lease_due(self, owner: str, limit: int, lease_ms: int) -> list[JobRecord]:
+    async def lease_due(
+        self, owner: str, limit: int, lease_ms: int, room: Mapping[str, int] | None = None
+    ) -> list[JobRecord]:
         """Take jobs that are due and unleased (or whose lease ran out); each gets epoch+1.
 
         A job is due when its `due_ms` has come and it is not final, or final with something left to tidy: its current
-        attempt's engine object is not cleaned up yet, or sealed fields remain.
+        attempt's engine object is not cleaned up yet, or sealed fields remain. The longest due come first, and those
+        that wait to be launched (state queued, desired "run") last.
+
+        `room` says by launcher how many of its runs may wait in the engine, None = any number: so many jobs at most
+        are launching or pending there once those that wait to be launched were taken. A launcher not named has no room.
         """
+        ...
+
+    async def queue_position(self, uid: str) -> int | None:
+        """How many jobs are launched before this one on its launcher; None when it does not wait to be launched."""
         ...
 
     async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> None: ...

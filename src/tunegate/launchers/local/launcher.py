@@ -34,6 +34,8 @@ from tunegate.sdk.launcher import (
 )
 
 T = TypeVar("T")
+QUEUE_DEPTH = 8
+"""The queue is strictly in order, so a few are enough; each is a folder on disk."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -57,7 +59,7 @@ class LocalLauncher(Launcher):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(gpus=len(self._machine.gpu_ids))
+        return Capabilities(gpus=len(self._machine.gpu_ids), queue_depth=QUEUE_DEPTH)
 
     def review(
         self,

@@ -20,7 +20,8 @@ REOPENED = frozenset({JobState.QUEUED, JobState.RECOVERING})
 
 _SELECT = f"SELECT number, woken, {JOB_COLUMNS} FROM job WHERE uid = ?"  # noqa: S608 - columns are constant
 _UPDATE = """
-UPDATE job SET backend = ?, state = ?, active = ?, due_ms = ?, owner = ?, lease_until_ms = ?, record = ?
+UPDATE job SET backend = ?, launcher = ?, state = ?, active = ?, queued = ?, due_ms = ?, owner = ?,
+    lease_until_ms = ?, record = ?
 WHERE number = ?
 """
 
@@ -84,8 +85,10 @@ def _write(tx: Transaction, number: int, job: JobRecord) -> None:
         _UPDATE,
         (
             job.backend,
+            job.launcher,
             job.state,
             work.is_active(tx.db, job),
+            job.is_queued,
             job.due_ms,
             job.owner,
             job.lease_until_ms,

@@ -12,8 +12,9 @@ from tunegate.sdk.errors import TunegateError
 
 _INSERT = """
 INSERT INTO job
-    (uid, tenant, job_id, backend, state, created_ms, active, due_ms, epoch, lease_until_ms, record)
-VALUES (?, ?, ?, ?, ?, ?, 1, ?, 0, 0, ?)
+    (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued, due_ms, epoch, lease_until_ms,
+    record)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, 0, 0, ?)
 ON CONFLICT (tenant, job_id) DO NOTHING
 RETURNING number
 """
@@ -30,8 +31,10 @@ def create(tx: Transaction, submission: Submission) -> Created:
             job.tenant,
             job.job_id,
             job.backend,
+            job.launcher,
             job.state,
             job.created_ms,
+            job.is_queued,
             job.due_ms,
             record,
         ),

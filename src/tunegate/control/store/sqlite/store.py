@@ -1,7 +1,7 @@
 """`SqliteStore`: the promises of `JobStore`, each one function sent to the writer or to a reader."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -120,8 +120,13 @@ class SqliteStore:
 
     # Work
 
-    async def lease_due(self, owner: str, limit: int, lease_ms: int) -> list[JobRecord]:
-        return await self._writer.run(lambda tx: work.lease(tx, owner, limit, lease_ms))
+    async def lease_due(
+        self, owner: str, limit: int, lease_ms: int, room: Mapping[str, int] | None = None
+    ) -> list[JobRecord]:
+        return await self._writer.run(lambda tx: work.lease(tx, owner, limit, lease_ms, room))
+
+    async def queue_position(self, uid: str) -> int | None:
+        return await self._readers.run(lambda db: work.queue_position(db, uid))
 
     async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> None:
         await self._writer.run(lambda tx: work.renew(tx, owner, uids, lease_ms))
