@@ -77,7 +77,8 @@ class Outbox:
         """Send one row and record the outcome. In trouble with the store the row waits for its lease to run out."""
         try:
             job = await self._store.get_by_uid(delivery.uid)
-            if job is not None:
+            # A process that was frozen finds its lease gone: the row is another one's by now.
+            if job is not None and self._store.now_ms() < delivery.lease_until_ms:
                 outcome = await self._courier.carry(delivery, job, self._patience_s)
                 await self._record(delivery, job, outcome)
         except Exception:
@@ -88,11 +89,13 @@ class Outbox:
             case Accepted():
                 await self._store.delivered(delivery.delivery_id)
             case Retry():
-                await self._store.postpone(delivery.delivery_id, outcome.at_ms, outcome.note)
+                await self._store.postpone(
+                    delivery.delivery_id, outcome.at_ms, outcome.note, delivery.epoch
+                )
             case Bury():
                 await self._bury(delivery, outcome)
             case Later():
-                await self._store.put_off(delivery.delivery_id, outcome.at_ms)
+                await self._store.put_off(delivery.delivery_id, outcome.at_ms, delivery.epoch)
                 return
         if job.state in FINAL:
             await self._store.wake(
@@ -108,7 +111,7 @@ class Outbox:
             await self._switch_off(delivery)
         if outcome.deleted and self._settings.not_found_cancels:
             await self._cancel(delivery.uid)
-        await self._store.bury(delivery.delivery_id, outcome.note)
+        await self._store.bury(delivery.delivery_id, outcome.note, delivery.epoch)
 
     async def _switch_off(self, delivery: Delivery) -> None:
         """The receiver said 410: what waits is given up, and nothing new is written for it."""

@@ -181,3 +181,6 @@ class Delivery(Wire):
     created_ms: int
     follows_accepted: bool = False
     """An earlier row of this job and channel was delivered: its receiver knew the job."""
+    epoch: int = 0
+    """Counts the leases of this row; guards what the holder writes of it."""
+    lease_until_ms: int = 0

@@ -59,8 +59,9 @@ class LeasePromises:
         await queued(store, "b")
         leased = await store.lease_due("me", 2, 1000)
         clock.time_ms += 900
-        await store.renew_leases("me", [job.uid for job in leased if job.job_id == "a"], 1000)
-        await store.renew_leases("thief", [job.uid for job in leased], 9000)
+        kept = [job.uid for job in leased if job.job_id == "a"]
+        assert await store.renew_leases("me", kept, 1000) == set(kept)
+        assert await store.renew_leases("thief", [job.uid for job in leased], 9000) == set()
         clock.time_ms += 900
         assert [job.job_id for job in await store.lease_due("other", 9, 1000)] == ["b"]
 

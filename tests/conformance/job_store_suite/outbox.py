@@ -103,6 +103,24 @@ class OutboxPromises:
         assert again is not None
         assert (again.delivery_id, again.tries) == (first.delivery_id, 0)
 
+    async def test_a_late_holder_writes_nothing(self, store: JobStore, clock: ManualClock) -> None:
+        await with_three(store)
+        late = await lease_webhook(store)
+        clock.time_ms += 1000
+        now = await lease_webhook(store)
+        assert late is not None
+        assert now is not None
+        assert (now.delivery_id, now.epoch) == (late.delivery_id, late.epoch + 1)
+        assert now.lease_until_ms == clock.time_ms + 1000
+        await store.postpone(late.delivery_id, 0, "503", late.epoch)
+        await store.put_off(late.delivery_id, 0, late.epoch)
+        await store.bury(late.delivery_id, "410", late.epoch)
+        assert await lease_webhook(store) is None
+        await store.bury(now.delivery_id, "410", now.epoch)
+        following = await lease_webhook(store)
+        assert following is not None
+        assert following.sequence == 2
+
     async def test_a_row_waits_for_its_time(self, store: JobStore, clock: ManualClock) -> None:
         job = await queued(store)
         row = await lease_webhook(store)

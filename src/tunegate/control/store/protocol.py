@@ -167,7 +167,10 @@ class JobStore(Protocol):
         """How many jobs are launched before this one on its launcher; None when it does not wait to be launched."""
         ...
 
-    async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> None: ...
+    async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> set[str]:
+        """Those of the jobs that `owner` still holds: nobody else took them meanwhile."""
+        ...
+
     async def wake(self, uid: str) -> None:
         """Make the job due now."""
         ...
@@ -204,20 +207,26 @@ class JobStore(Protocol):
     async def lease_deliveries(self, owner: str, limit: int, lease_ms: int) -> list[Delivery]:
         """Due rows, at most one per (job, channel), only the lowest sequence that is undelivered.
 
-        `follows_accepted` says whether an earlier row of the same job and channel was delivered.
+        `follows_accepted` says whether an earlier row of the same job and channel was delivered. Each lease has its
+        `epoch`: given to `postpone`, `put_off` or `bury`, a holder that lost the lease meanwhile writes nothing.
         """
         ...
 
-    async def delivered(self, delivery_id: str) -> None: ...
-    async def postpone(self, delivery_id: str, next_at_ms: int, note: str) -> None:
+    async def delivered(self, delivery_id: str) -> None:
+        """Recorded whoever says it, and whenever."""
+        ...
+
+    async def postpone(
+        self, delivery_id: str, next_at_ms: int, note: str, epoch: int | None = None
+    ) -> None:
         """One more try counted. `note` says why, without any content of the answer."""
         ...
 
-    async def put_off(self, delivery_id: str, next_at_ms: int) -> None:
+    async def put_off(self, delivery_id: str, next_at_ms: int, epoch: int | None = None) -> None:
         """A leased row waits until then; no try was made."""
         ...
 
-    async def bury(self, delivery_id: str, note: str) -> None:
+    async def bury(self, delivery_id: str, note: str, epoch: int | None = None) -> None:
         """Dead letter: kept, not sent again unless it is replayed."""
         ...
 

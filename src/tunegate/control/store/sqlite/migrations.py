@@ -5,7 +5,6 @@ from importlib import resources
 import apsw
 
 from tunegate.control.store.errors import StoreUnsafe
-from tunegate.control.store.sqlite.codec import fetch
 
 _TABLE = """CREATE TABLE IF NOT EXISTS schema_version (
     version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL) STRICT"""
@@ -21,7 +20,7 @@ def scripts() -> dict[int, str]:
 def migrate(db: apsw.Connection, now_ms: int) -> None:
     """Raises StoreUnsafe when a newer release has written this database."""
     db.execute(_TABLE)
-    present = fetch(db, "SELECT coalesce(max(version), 0) FROM schema_version")[0][0]
+    present = db.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()[0][0]
     known = scripts()
     if present > max(known):
         raise StoreUnsafe(

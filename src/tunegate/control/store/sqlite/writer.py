@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import apsw
 
 from tunegate.control.store.errors import unavailable
+from tunegate.control.store.sql.statement import Transaction as SqlTransaction
 from tunegate.control.store.sqlite.connection import TROUBLE
 from tunegate.sdk.clock import Clock
 
@@ -20,13 +21,11 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Transaction:
-    """What a request works with. `touched` collects the uids that listeners hear of after the commit."""
+@dataclass(slots=True, kw_only=True)
+class Transaction(SqlTransaction):
+    """What a request works with, and the connection that runs it."""
 
     db: apsw.Connection
-    now_ms: int
-    touched: set[str] = field(default_factory=set[str])
 
 
 Work = Callable[[Transaction], T]
@@ -115,7 +114,7 @@ class Writer:
 
     def _perform(self, db: apsw.Connection, request: _Request) -> None:
         db.execute("SAVEPOINT request")
-        transaction = Transaction(db, self._clock.now_ms())
+        transaction = Transaction(db=db, now_ms=self._clock.now_ms())
         try:
             request.result = request.work(transaction)
         except TROUBLE:

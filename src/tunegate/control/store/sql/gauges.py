@@ -1,20 +1,17 @@
 """Numbers for gauges, and a sign of life that really writes."""
 
-import apsw
-
 from tunegate.control.records import JobState
 from tunegate.control.store.protocol import Counts
-from tunegate.control.store.sqlite.codec import fetch
-from tunegate.control.store.sqlite.writer import Transaction
+from tunegate.control.store.sql.statement import Transaction, Work, ask
 
 
-def counts(db: apsw.Connection, now_ms: int) -> Counts:
+def counts(now_ms: int) -> Work[Counts]:
     """Ages in ms."""
-    rows = fetch(db, "SELECT state, count(*), min(created_ms) FROM job GROUP BY state")
+    rows = yield from ask("SELECT state, count(*), min(created_ms) FROM job GROUP BY state")
     oldest = {state: first_ms for state, _, first_ms in rows}.get(JobState.QUEUED)
-    waiting, first_ms = fetch(
-        db, "SELECT count(*), min(created_ms) FROM delivery WHERE outcome IS NULL"
-    )[0]
+    [(waiting, first_ms)] = yield from ask(
+        "SELECT count(*), min(created_ms) FROM delivery WHERE outcome IS NULL"
+    )
     return Counts(
         jobs={state: count for state, count, _ in rows},
         outbox=waiting,
@@ -23,5 +20,5 @@ def counts(db: apsw.Connection, now_ms: int) -> Counts:
     )
 
 
-def ping(tx: Transaction) -> None:
-    tx.db.execute("UPDATE counter SET value = value + 1 WHERE name = 'ping'")
+def ping(_tx: Transaction) -> Work[None]:
+    yield from ask("UPDATE counter SET value = value + 1 WHERE name = 'ping' RETURNING value")

@@ -1,0 +1,121 @@
+"""Leases: who looks at which job, and when."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunegate.control.records import FINAL, JobRecord
+from tunegate.control.store.sql import jobs, sealed
+from tunegate.control.store.sql.codec import JOB_COLUMNS, job_from
+from tunegate.control.store.sql.statement import Transaction, Work, ask, ask_one
+
+_LEASE = """
+WITH due AS MATERIALIZED (
+    SELECT number FROM job
+    WHERE {which} AND due_ms <= :now_ms AND lease_until_ms <= :now_ms
+    ORDER BY due_ms, number LIMIT :limit FOR UPDATE SKIP LOCKED
+)
+UPDATE job SET epoch = epoch + 1, owner = :owner, lease_until_ms = :until_ms, woken = 0
+WHERE number IN (SELECT number FROM due)
+RETURNING number, {columns}
+"""
+_LEASE_DUE = _LEASE.format(which="active = 1 AND queued = 0", columns=JOB_COLUMNS)
+_LEASE_QUEUED = _LEASE.format(which="queued = 1 AND launcher = :launcher", columns=JOB_COLUMNS)
+_LEASE_ANY_QUEUED = _LEASE.format(which="queued = 1", columns=JOB_COLUMNS)
+
+_ONE_AT_A_TIME = "SELECT value FROM counter WHERE name = 'fence' FOR UPDATE"
+"""Two that fill the same room at once would overfill it."""
+
+_TAKEN = """
+SELECT (SELECT count(*) FROM job WHERE launcher = :launcher AND state IN ('launching', 'pending'))
+    + (SELECT count(*) FROM job WHERE launcher = :launcher AND queued = 1 AND lease_until_ms > :now_ms)
+"""
+"""Runs that wait in the engine, and jobs about to be launched: somebody has leased them."""
+
+_AHEAD = """
+SELECT (SELECT count(*) FROM job
+    WHERE queued = 1 AND launcher = mine.launcher AND (due_ms, number) < (mine.due_ms, mine.number))
+FROM job AS mine WHERE uid = :uid AND queued = 1
+"""
+
+_RENEW = """
+UPDATE job SET lease_until_ms = :until_ms WHERE owner = :owner AND uid IN :uids RETURNING uid
+"""
+
+_WAKE = """
+UPDATE job SET due_ms = CASE WHEN due_ms < :now_ms THEN due_ms ELSE :now_ms END, woken = 1
+WHERE uid = :uid
+"""
+
+_SETTLE = """
+UPDATE job SET active = CASE
+    WHEN EXISTS (SELECT 1 FROM attempt WHERE uid = :uid AND number = :attempt AND cleaned = 0)
+        OR EXISTS (SELECT 1 FROM sealed WHERE uid = :uid) THEN 1 ELSE 0 END
+WHERE uid = :uid
+"""
+
+
+def lease(
+    tx: Transaction, owner: str, limit: int, lease_ms: int, room: Mapping[str, int] | None
+) -> Work[list[JobRecord]]:
+    common = {"owner": owner, "until_ms": tx.now_ms + lease_ms, "now_ms": tx.now_ms}
+    leased = yield from _take(_LEASE_DUE, **common, limit=limit)
+    if room is None:
+        more = yield from _take(_LEASE_ANY_QUEUED, **common, limit=limit - len(leased))
+        return leased + more
+    if room and len(leased) < limit:
+        yield from ask(_ONE_AT_A_TIME)
+    for launcher, most in room.items():
+        left = limit - len(leased)
+        if left == 0:
+            break
+        [(taken,)] = yield from ask(_TAKEN, launcher=launcher, now_ms=tx.now_ms)
+        left = max(0, min(left, most - taken))
+        leased += yield from _take(_LEASE_QUEUED, **common, launcher=launcher, limit=left)
+    return leased
+
+
+def _take(sql: str, **values: Any) -> Work[list[JobRecord]]:
+    """RETURNING has no order of its own."""
+    if values["limit"] == 0:
+        return []
+    rows = yield from ask(sql, **values)
+    found = [(job_from(row[1:]), row[0]) for row in rows]
+    found.sort(key=lambda each: (each[0].due_ms, each[1]))
+    return [job for job, _ in found]
+
+
+def queue_position(uid: str) -> Work[int | None]:
+    row = yield from ask_one(_AHEAD, uid=uid)
+    return int(row[0]) if row else None
+
+
+def renew(tx: Transaction, owner: str, uids: Sequence[str], lease_ms: int) -> Work[set[str]]:
+    """A lease that ran out is renewed too, as long as nobody else took the job."""
+    rows = yield from ask(_RENEW, until_ms=tx.now_ms + lease_ms, owner=owner, uids=sorted(uids))
+    return {row[0] for row in rows}
+
+
+def wake(tx: Transaction, uid: str) -> Work[None]:
+    """Due now; when it is leased, due again as soon as the holder lets go."""
+    yield from ask(_WAKE + "RETURNING uid", now_ms=tx.now_ms, uid=uid)
+    tx.touched.add(uid)
+
+
+def wake_later(tx: Transaction, uid: str) -> None:
+    """The same, as a part of other work."""
+    tx.write(_WAKE, now_ms=tx.now_ms, uid=uid)
+    tx.touched.add(uid)
+
+
+def settle(tx: Transaction, job: JobRecord) -> None:
+    """A final job can be due as long as something is left to tidy: its engine object, or sealed fields."""
+    if job.state in FINAL:
+        tx.write(_SETTLE, uid=job.uid, attempt=job.attempt)
+
+
+def destroy_sealed(tx: Transaction, uid: str, fields: Sequence[str]) -> Work[None]:
+    """Outside a change; a final job may have nothing left to tidy then."""
+    job = yield from jobs.lock(uid)
+    sealed.destroy(tx, uid, fields)
+    if job is not None:
+        settle(tx, job)

@@ -1,0 +1,188 @@
+"""`SqlStore`: the promises of `JobStore`, each one a piece of work that a driver runs.
+
+A new promise is a line here, its work in the file of its noun beside this one, and a test in the contract suite; a new
+table is one numbered migration per driver.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.job import JobEvent
+from tunegate.control.records import AttemptRecord, Channel, Delivery, JobRecord
+from tunegate.control.store.protocol import (
+    Change,
+    Claim,
+    Counts,
+    Created,
+    JobFilter,
+    Sent,
+    Submission,
+)
+from tunegate.control.store.sql import (
+    attempts,
+    changes,
+    gauges,
+    jobs,
+    leases,
+    log,
+    outbox,
+    sealed,
+)
+from tunegate.control.store.sql.statement import Transaction, Work
+
+T = TypeVar("T")
+Listener = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
+
+class SqlStore(ABC):
+    """See `JobStore` for what each method promises."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    @abstractmethod
+    async def open(self) -> None: ...
+    @abstractmethod
+    async def close(self) -> None: ...
+    @abstractmethod
+    def now_ms(self) -> int: ...
+
+    @abstractmethod
+    async def _write(self, work: Callable[[Transaction], Work[T]]) -> T:
+        """Run it in one transaction that is durable when this returns; tell the listeners."""
+
+    @abstractmethod
+    async def _read(self, work: Callable[[], Work[T]]) -> T:
+        """Run it on committed state."""
+
+    def on_event(self, listener: Listener) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return partial(self._listeners.remove, listener)
+
+    def _notify(self, uid: str) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener(uid)
+            except Exception:
+                logger.exception("A listener of the job store failed")
+
+    async def ping(self) -> None:
+        await self._write(gauges.ping)
+
+    # Jobs
+
+    async def create_job(self, submission: Submission) -> Created:
+        return await self._write(lambda tx: jobs.create(tx, submission))
+
+    async def get_job(self, tenant: str, job_id: str) -> JobRecord | None:
+        return await self._read(lambda: jobs.find(tenant, job_id))
+
+    async def get_by_uid(self, uid: str) -> JobRecord | None:
+        return await self._read(lambda: jobs.find_by_uid(uid))
+
+    async def list_jobs(
+        self, tenant: str, wanted: JobFilter, after: str | None, limit: int
+    ) -> tuple[list[JobRecord], bool]:
+        return await self._read(lambda: jobs.page(tenant, wanted, after, limit))
+
+    async def apply(self, change: Change) -> JobRecord | None:
+        return await self._write(lambda tx: changes.apply(tx, change))
+
+    async def forget(self, tenant: str, job_id: str) -> bool:
+        return await self._write(lambda tx: jobs.forget(tx, tenant, job_id))
+
+    # Work
+
+    async def lease_due(
+        self, owner: str, limit: int, lease_ms: int, room: Mapping[str, int] | None = None
+    ) -> list[JobRecord]:
+        return await self._write(lambda tx: leases.lease(tx, owner, limit, lease_ms, room))
+
+    async def queue_position(self, uid: str) -> int | None:
+        return await self._read(lambda: leases.queue_position(uid))
+
+    async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> set[str]:
+        return await self._write(lambda tx: leases.renew(tx, owner, uids, lease_ms))
+
+    async def wake(self, uid: str) -> None:
+        await self._write(lambda tx: leases.wake(tx, uid))
+
+    # Attempts
+
+    async def get_attempt(self, uid: str, number: int) -> AttemptRecord | None:
+        return await self._read(lambda: attempts.find_by_number(uid, number))
+
+    async def find_attempt(self, attempt_id: str) -> AttemptRecord | None:
+        return await self._read(lambda: attempts.find(attempt_id))
+
+    async def known_runs(self, launcher: str, run_names: Sequence[str]) -> set[str]:
+        return await self._read(lambda: attempts.known_runs(launcher, run_names))
+
+    async def claim_attempt(self, attempt_id: str, run_uid: str) -> Claim:
+        return await self._write(lambda tx: attempts.claim(tx, attempt_id, run_uid))
+
+    async def add_trainer_events(
+        self, attempt_id: str, run_uid: str, events: Sequence[SequencedEvent]
+    ) -> AttemptRecord | None:
+        return await self._write(lambda tx: attempts.add_events(tx, attempt_id, run_uid, events))
+
+    async def read_trainer_events(
+        self, attempt_id: str, after: int, limit: int
+    ) -> list[SequencedEvent]:
+        return await self._read(lambda: attempts.read_events(attempt_id, after, limit))
+
+    # The event log
+
+    async def read_events(
+        self, uid: str, after: int, limit: int, types: Sequence[str] | None = None
+    ) -> list[JobEvent]:
+        return await self._read(lambda: log.read(uid, after, limit, types))
+
+    # Outbox
+
+    async def lease_deliveries(self, owner: str, limit: int, lease_ms: int) -> list[Delivery]:
+        return await self._write(lambda tx: outbox.lease(tx, owner, limit, lease_ms))
+
+    async def delivered(self, delivery_id: str) -> None:
+        await self._write(lambda tx: outbox.delivered(tx, delivery_id))
+
+    async def postpone(
+        self, delivery_id: str, next_at_ms: int, note: str, epoch: int | None = None
+    ) -> None:
+        await self._write(lambda tx: outbox.postpone(tx, delivery_id, next_at_ms, note, epoch))
+
+    async def put_off(self, delivery_id: str, next_at_ms: int, epoch: int | None = None) -> None:
+        await self._write(lambda tx: outbox.put_off(tx, delivery_id, next_at_ms, epoch))
+
+    async def bury(self, delivery_id: str, note: str, epoch: int | None = None) -> None:
+        await self._write(lambda tx: outbox.bury(tx, delivery_id, note, epoch))
+
+    async def pending_deliveries(self, uid: str, channel: Channel | None = None) -> int:
+        return await self._read(lambda: outbox.pending(uid, channel))
+
+    async def dead_finals(self, uid: str, since_ms: int) -> int:
+        return await self._read(lambda: outbox.dead_finals(uid, since_ms))
+
+    async def read_deliveries(self, uid: str, after: int, limit: int) -> list[Sent]:
+        return await self._read(lambda: outbox.read(uid, after, limit))
+
+    async def replay(self, uid: str, delivery_ids: Sequence[str] | None) -> int:
+        return await self._write(lambda tx: outbox.replay(tx, uid, delivery_ids))
+
+    # Sealed secrets
+
+    async def get_sealed(self, uid: str, field: str) -> bytes | None:
+        return await self._read(lambda: sealed.read(uid, field))
+
+    async def destroy_sealed(self, uid: str, fields: Sequence[str]) -> None:
+        await self._write(lambda tx: leases.destroy_sealed(tx, uid, fields))
+
+    # Gauges
+
+    async def counts(self) -> Counts:
+        return await self._read(lambda: gauges.counts(self.now_ms()))
