@@ -19,6 +19,7 @@ from tunegate.contract.job import (
 from tunegate.contract.problems import ProblemDetails
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import schema_hook
+from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 
 WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
     TrainRequest,
@@ -31,6 +32,9 @@ WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
     DryRun,
     InstalledList,
     WebhookBody,
+    WebhookPage,
+    ReplayRequest,
+    ReplayResult,
     ProblemDetails,
     ClaimRequest,
     ClaimGrant,

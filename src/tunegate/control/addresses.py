@@ -59,13 +59,24 @@ class _Bad(Exception):
 
 def address_problems(request: TrainRequest, rules: AddressRules) -> list[Problem]:
     """Every address that can't be used, with the reason."""
-    problems: list[Problem] = []
-    for address in _addresses(request, rules.storage):
-        try:
-            _check(address, rules)
-        except _Bad as bad:
-            problems.append(Problem(path=address.path, code=bad.code, message=bad.message))
-    return problems
+    return [
+        problem
+        for address in _addresses(request, rules.storage)
+        if (problem := _problem(address, rules)) is not None
+    ]
+
+
+def webhook_problem(path: str, url: str, rules: AddressRules) -> Problem | None:
+    """Why webhooks can't be sent there; `path` is that of the field it stands in."""
+    return _problem(_Address(path, url, _HOOKS, stores=False), rules)
+
+
+def _problem(address: _Address, rules: AddressRules) -> Problem | None:
+    try:
+        _check(address, rules)
+    except _Bad as bad:
+        return Problem(path=address.path, code=bad.code, message=bad.message)
+    return None
 
 
 def place_of(uri: str) -> Place:

@@ -36,12 +36,18 @@ class Observer:
     """Reads the store and asks the engine."""
 
     def __init__(
-        self, store: JobStore, engines: Engines, sightings: Sightings, settings: ControlSettings
+        self,
+        store: JobStore,
+        engines: Engines,
+        sightings: Sightings,
+        settings: ControlSettings,
+        replay_window_s: float,
     ) -> None:
         self._store = store
         self._engines = engines
         self._sightings = sightings
         self._settings = settings
+        self._replay_window_s = replay_window_s
 
     async def look(self, job: JobRecord) -> Look:
         """One look at a leased job."""
@@ -62,7 +68,9 @@ class Observer:
             )
         if job.state in FINAL:
             pending = await self._store.pending_deliveries(job.uid)
-            seen = msgspec.structs.replace(seen, pending_deliveries=pending)
+            since_ms = now_ms - int(self._replay_window_s * 1000)
+            dead = await self._store.dead_finals(job.uid, since_ms)
+            seen = msgspec.structs.replace(seen, pending_deliveries=pending, replayable_finals=dead)
         return Look(
             base=job,
             folded=folded,

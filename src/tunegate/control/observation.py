@@ -35,6 +35,8 @@ class Observation(Wire):
     more_events: bool = False
     """Trainer events remain that this look has not folded."""
     pending_deliveries: int = 0
+    replayable_finals: int = 0
+    """Final webhooks that were given up, and may still be sent again."""
 
 
 class Situation(Wire):

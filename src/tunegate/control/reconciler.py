@@ -57,7 +57,9 @@ class Reconciler:
         self._room = {name: one.capabilities.queue_depth for name, one in launchers.items()}
         engines = Engines(launchers)
         sightings = Sightings()
-        self._observer = Observer(store, engines, sightings, settings)
+        self._observer = Observer(
+            store, engines, sightings, settings, webhooks.replay_window_s
+        )
         self._actor = Actor(
             store=store,
             engines=engines,

@@ -16,12 +16,14 @@ from tunegate.contract.job import (
     MetricSeries,
 )
 from tunegate.contract.request import TrainRequest
+from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 from tunegate.control import (
     artifacts,
     attempts,
     commands,
     dry_run,
     reading,
+    replaying,
     run_log,
     submission,
 )
@@ -122,6 +124,19 @@ class JobService:
         async with aclosing(log):
             async for chunk in log:
                 yield chunk
+
+    async def webhooks(
+        self, principal: Principal, job_id: str, after: int, limit: int
+    ) -> WebhookPage:
+        """What became of the job's webhooks, from behind event `after`, oldest first."""
+        return await replaying.history(self._context, principal, job_id, after, limit)
+
+    async def replay_webhooks(
+        self, principal: Principal, job_id: str, wanted: ReplayRequest
+    ) -> ReplayResult:
+        """Webhooks that ended are sent again. Raises invalid_job, nobody_to_tell."""
+        _may_write(principal)
+        return await replaying.replay(self._context, principal, job_id, wanted)
 
     async def claim(self, attempt_id: str, token: str, request: ClaimRequest) -> ClaimGrant:
         """A trainer claims its attempt. Raises unauthorized, claim_refused."""

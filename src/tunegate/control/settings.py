@@ -53,6 +53,8 @@ class WebhookSettings(Strict):
         5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 57600, 86400, 86400, 86400,
     )  # fmt: skip
     """Waits between tries; after the last one the message is kept as a dead letter."""
+    replay_window_s: Seconds = 2_592_000.0
+    """The sealed address of a job whose final webhook was given up is kept for so long, so that it can be sent again."""
     not_found_cancels: bool = False
     """Cancel the job when its receiver answers 404 or 410 after an accepted delivery: its user deleted it."""
 

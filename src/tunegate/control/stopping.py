@@ -17,6 +17,8 @@ from tunegate.sdk.errors import job_error
 
 TIDY_S = 60.0
 """How often a finished job is looked at while webhooks of it wait."""
+PATIENT_TIDY_S = 3600.0
+"""How often while it only keeps the address of one that was given up."""
 
 
 def stopping(now: Situation, attempt: AttemptRecord) -> Action:
@@ -60,5 +62,7 @@ def after_the_end(now: Situation) -> Action:
         keep_until_ms = (attempt.ended_ms or 0) + kept_ms
         if now.now_ms < keep_until_ms:
             return Wait(until_ms=keep_until_ms)
-    fields = [REQUEST] if now.seen.pending_deliveries else [REQUEST, CALLBACKS]
-    return DestroySecrets(fields=fields, until_ms=after(now, TIDY_S))
+    told = not now.seen.pending_deliveries
+    if told and not now.seen.replayable_finals:
+        return DestroySecrets(fields=[REQUEST, CALLBACKS], until_ms=after(now, TIDY_S))
+    return DestroySecrets(fields=[REQUEST], until_ms=after(now, PATIENT_TIDY_S if told else TIDY_S))

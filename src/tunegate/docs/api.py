@@ -18,12 +18,12 @@ _ACCESS = {
 }
 _REQUEST = (
     "TrainRequest", "BaseModel", "Customization", "LoraOptions", "QloraOptions", "PeftOptions", "Resources",
-    "Dataset", "Auth", "Artifacts", "TuningParameters", "Callbacks",
+    "Dataset", "Auth", "Artifacts", "TuningParameters", "Callbacks", "ReplayRequest",
 )  # fmt: skip
 _ANSWERS = (
     "Job", "Progress", "JobError", "Ignored", "JobPage", "JobEvent", "EventPage", "MetricSeries", "MetricPoint",
     "CheckpointList", "Checkpoint", "FileList", "StoredFile", "DryRun", "InstalledList", "Installed",
-    "ProblemDetails", "Problem", "WebhookBody",
+    "ProblemDetails", "Problem", "WebhookBody", "WebhookPage", "WebhookDelivery", "WebhookTry", "ReplayResult",
 )  # fmt: skip
 
 

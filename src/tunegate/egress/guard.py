@@ -44,6 +44,7 @@ class GuardedConnector(aiohttp.TCPConnector):
         super().__init__(
             socket_factory=guarded_socket_factory(policy),
             resolver=resolver,
+            limit=0,  # whoever dials bounds what is open: a hundred hanging receivers must not fill a pool
             # Dials race in tasks otherwise, and a refusal would drown among their errors.
             happy_eyeballs_delay=None,
         )

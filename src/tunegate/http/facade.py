@@ -19,6 +19,7 @@ from tunegate.contract.job import (
     MetricSeries,
 )
 from tunegate.contract.request import TrainRequest
+from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 from tunegate.control.principal import Principal
 from tunegate.control.store.protocol import JobFilter
 from tunegate.http.body import read_body
@@ -64,6 +65,12 @@ class Jobs(Protocol):
     def logs(
         self, principal: Principal, job_id: str, follow: bool, offset: int
     ) -> AsyncIterator[bytes]: ...
+    async def webhooks(
+        self, principal: Principal, job_id: str, after: int, limit: int
+    ) -> WebhookPage: ...
+    async def replay_webhooks(
+        self, principal: Principal, job_id: str, wanted: ReplayRequest
+    ) -> ReplayResult: ...
     async def claim(self, attempt_id: str, token: str, request: ClaimRequest) -> ClaimGrant: ...
     async def ingest(self, attempt_id: str, token: str, batch: EventBatch) -> EventReceipt: ...
     def backends(self) -> InstalledList: ...

@@ -54,6 +54,13 @@ class EventsQuery(Strict):
     ] = None
 
 
+class WebhooksQuery(Strict):
+    """`GET /train/{job_id}/webhooks`."""
+
+    after: Annotated[int, Meta(ge=0, description="Only those of events with a higher number.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Webhooks per page.")] = 100
+
+
 class LogsQuery(Strict):
     """`GET /train/{job_id}/logs`."""
 

@@ -74,6 +74,7 @@ def _failure(
 
 _ENTRIES: tuple[ErrorSpec, ...] = (
     # Answers to a request.
+    _request("bad_http", 400, "The request is not sound HTTP", "Send HTTP/1.1 as RFC 9112 has it: every header once, one length, the path as it is."),
     _request("malformed_json", 400, "The body is not JSON", "Send one JSON object; NaN and Infinity are not JSON."),
     _request("invalid_utf8", 400, "The body is not UTF-8", "Encode the body as UTF-8."),
     _request("body_too_deep", 400, "The body is nested too deeply", "Nest objects and lists at most 64 deep."),
@@ -88,17 +89,20 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _request("job_not_found", 404, "No such job", "Check the job_id; jobs of other tokens can't be seen."),
     _request("backend_not_found", 404, "No such backend", "See GET /backends for what is installed."),
     _request("method_not_allowed", 405, "The route does not take this method", "See /schema for the routes."),
+    _request("head_too_slow", 408, "The head of the request did not come in time", "Send all headers within server.head_deadline_s.", retryable=True),
     _request("body_too_slow", 408, "The body did not come in time", "Send the whole body within server.body_deadline_s.", retryable=True),
     _request("job_conflict", 409, "The job_id is taken by a different request", "Choose a new job_id, or send exactly the same body to get that job."),
     _request("job_not_finished", 409, "The job is still active", "Cancel the job or wait for its end."),
     _request("job_not_retryable", 409, "The job can't be retried", "Only failed and cancelled jobs can go on."),
     _request("secrets_gone", 409, "The job's credentials were destroyed when it ended", "Send the job's full request as the body of the retry."),
     _request("claim_refused", 409, "Another run holds this attempt", "Leave: this run was superseded."),
+    _request("nobody_to_tell", 409, "The job has no webhook address any more", "Send `webhook_url` (and `auth_header`) in the body of the replay."),
     _request("body_too_large", 413, "The body is too large", "Keep the request below server.body_limit_bytes."),
     _request("unsupported_media_type", 415, "The content type is not application/json", "Send Content-Type: application/json."),
     _request("invalid_job", 422, "The job can't run as asked", "Mend every entry of `errors`."),
     _request("rate_limited", 429, "Too many requests", "Wait as long as retry-after says.", retryable=True),
     _request("too_many_streams", 429, "Too many open event streams", "Close a stream first.", retryable=True),
+    _request("head_too_large", 431, "The head of the request is too large", "Send fewer and shorter headers."),
     _request("internal_error", 500, "The gateway made a mistake", "Report the request_id to the operator.", origin=Origin.GATEWAY, retryable=True),
     _request("unavailable", 503, "The gateway can't take this now", "Try again as retry-after says; nothing was stored.", origin=Origin.GATEWAY, retryable=True),
     # Entries of `errors` in a 400 or 422.

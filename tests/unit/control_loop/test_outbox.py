@@ -240,3 +240,17 @@ async def world_with(
         yield world
     finally:
         await world.sqlite.close()
+
+
+async def test_a_receiver_that_says_410_hears_no_more(world: World) -> None:
+    await world.submit()
+    replies(world, FakeReply(410))
+    await tell(world, JobState.RUNNING)
+    await deliver(world, 2.0)
+    await tell(world, JobState.FAILED)
+    await deliver(world, 10.0)
+    assert len(world.receiver.posts) == 1
+    job = await world.job()
+    assert not job.has_webhook
+    assert any("answered 410" in note for note in job.notes)
+    assert await world.store.pending_deliveries(UID) == 0

@@ -10,6 +10,7 @@ from tunegate.http.routes.installed import BackendController, LauncherController
 from tunegate.http.routes.logs import LogController
 from tunegate.http.routes.schema import SchemaController
 from tunegate.http.routes.train import PinnedTrainController, TrainController
+from tunegate.http.routes.webhooks import WebhookController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
     TrainController,
@@ -17,6 +18,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EventController,
     LogController,
     ArtifactController,
+    WebhookController,
     BackendController,
     LauncherController,
     HealthController,
