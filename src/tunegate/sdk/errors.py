@@ -87,6 +87,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _request("host_not_allowed", 403, "The Host or Origin header is not allowed", "Call the gateway by a name in server.allowed_hosts."),
     _request("not_found", 404, "No such route", "See /schema for the routes."),
     _request("job_not_found", 404, "No such job", "Check the job_id; jobs of other tokens can't be seen."),
+    _request("token_not_found", 404, "No such token, or it ended", "See GET /tokens for those that can be used."),
     _request("backend_not_found", 404, "No such backend", "See GET /backends for what is installed."),
     _request("method_not_allowed", 405, "The route does not take this method", "See /schema for the routes."),
     _request("head_too_slow", 408, "The head of the request did not come in time", "Send all headers within server.head_deadline_s.", retryable=True),

@@ -6,11 +6,18 @@ from conformance.job_store_suite.jobs import JobPromises
 from conformance.job_store_suite.leases import LeasePromises
 from conformance.job_store_suite.outbox import OutboxPromises
 from conformance.job_store_suite.queue import QueuePromises
+from conformance.job_store_suite.tokens import TokenPromises
 
 __all__ = ["JobStoreSuite"]
 
 
 class JobStoreSuite(
-    JobPromises, ChangePromises, LeasePromises, QueuePromises, AttemptPromises, OutboxPromises
+    JobPromises,
+    ChangePromises,
+    LeasePromises,
+    QueuePromises,
+    AttemptPromises,
+    OutboxPromises,
+    TokenPromises,
 ):
     """Fixtures to give: `store`, opened on the `clock`, and `reopen`, which closes it and opens its data again."""

@@ -19,6 +19,7 @@ from tunegate.control.records import (
     NewDelivery,
     NewEvent,
 )
+from tunegate.control.tokens import TokenRecord
 
 
 class Submission(Wire):
@@ -249,6 +250,21 @@ class JobStore(Protocol):
     # Sealed secrets
     async def get_sealed(self, uid: str, field: str) -> bytes | None: ...
     async def destroy_sealed(self, uid: str, fields: Sequence[str]) -> None: ...
+
+    # Tokens that operators made
+    async def add_token(self, record: TokenRecord) -> None: ...
+    async def get_token(self, token_id: str) -> TokenRecord | None: ...
+    async def list_tokens(self, tenant: str | None) -> list[TokenRecord]:
+        """Oldest first; None = of all tenants."""
+        ...
+
+    async def end_token(self, token_id: str, expires_ms: int | None) -> TokenRecord | None:
+        """Revoked now (None), or expired then at the latest; None when there is no such token."""
+        ...
+
+    async def note_token_uses(self, uses: Mapping[str, int]) -> None:
+        """When tokens (by id) were last used, in ms."""
+        ...
 
     # Gauges
     async def counts(self) -> Counts: ...

@@ -31,8 +31,10 @@ from tunegate.control.store.sql import (
     log,
     outbox,
     sealed,
+    tokens,
 )
 from tunegate.control.store.sql.statement import Transaction, Work
+from tunegate.control.tokens import TokenRecord
 
 T = TypeVar("T")
 Listener = Callable[[str], None]
@@ -181,6 +183,23 @@ class SqlStore(ABC):
 
     async def destroy_sealed(self, uid: str, fields: Sequence[str]) -> None:
         await self._write(lambda tx: leases.destroy_sealed(tx, uid, fields))
+
+    # Tokens
+
+    async def add_token(self, record: TokenRecord) -> None:
+        await self._write(lambda tx: tokens.add(tx, record))
+
+    async def get_token(self, token_id: str) -> TokenRecord | None:
+        return await self._read(lambda: tokens.find(token_id))
+
+    async def list_tokens(self, tenant: str | None) -> list[TokenRecord]:
+        return await self._read(lambda: tokens.all_of(tenant))
+
+    async def end_token(self, token_id: str, expires_ms: int | None) -> TokenRecord | None:
+        return await self._write(lambda tx: tokens.end(tx, token_id, expires_ms))
+
+    async def note_token_uses(self, uses: Mapping[str, int]) -> None:
+        await self._write(lambda tx: tokens.note_uses(tx, uses))
 
     # Gauges
 
