@@ -22,7 +22,7 @@ from tunegate.control.outbox import Outbox
 from tunegate.control.reconciler import Reconciler
 from tunegate.control.records import AttemptRecord, JobRecord, NewEvent
 from tunegate.control.sealed import CALLBACKS, REQUEST, SealedCallbacks
-from tunegate.control.sealer import SealContext, Sealer
+from tunegate.control.sealer import Sealer
 from tunegate.control.settings import ControlSettings, WebhookSettings
 from tunegate.control.signing import Signer
 from tunegate.control.store.protocol import JobStore, Submission
@@ -255,19 +255,18 @@ class World:
         )
         submission = Submission(
             job=record,
-            sealed={
-                REQUEST: self._seal(record, REQUEST, b'{"token":"canary"}'),
-                CALLBACKS: self._seal(
-                    record, CALLBACKS, msgspec.json.encode(callbacks, enc_hook=reveal_hook)
-                ),
-            },
+            sealed=await self.sealer.seal(
+                record.tenant,
+                record.uid,
+                {
+                    REQUEST: b'{"token":"canary"}',
+                    CALLBACKS: msgspec.json.encode(callbacks, enc_hook=reveal_hook),
+                },
+            ),
             events=[event],
             deliveries=new_deliveries(record, [event], self.webhook_settings),
         )
         return (await self.sqlite.create_job(submission)).job
-
-    def _seal(self, record: JobRecord, field: str, plain: bytes) -> bytes:
-        return self.sealer.seal(SealContext(record.tenant, record.uid, field), plain)
 
     async def settle(self) -> None:
         """Do all that is due, without moving the clock."""

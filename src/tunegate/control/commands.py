@@ -14,7 +14,7 @@ from tunegate.control.kept_log import kept_logs
 from tunegate.control.principal import Principal
 from tunegate.control.reading import find
 from tunegate.control.records import FINAL, JobRecord, JobState
-from tunegate.control.sealed import CALLBACKS, REQUEST, open_request, redacted, seal_request
+from tunegate.control.sealed import ALL, open_request, redacted, seal_request
 from tunegate.control.store.protocol import Change
 from tunegate.control.submission import counting_gpus, examine, request_fields, status_event
 from tunegate.control.views import job_view
@@ -107,8 +107,8 @@ async def _new_beginning(
         fields=fields,
         events=[event],
         deliveries=new_deliveries(after, [event], context.webhooks),
-        destroy_sealed=[REQUEST, CALLBACKS],
-        sealed=seal_request(context.sealer, job.tenant, job.uid, request),
+        destroy_sealed=list(ALL),
+        sealed=await seal_request(context.sealer, job.tenant, job.uid, request),
     )
 
 

@@ -18,7 +18,7 @@ from tunegate.control.actions import (
 )
 from tunegate.control.observation import Situation
 from tunegate.control.records import RESULT_FILES, JobRecord, JobState
-from tunegate.control.sealed import REQUEST
+from tunegate.control.sealed import ALL, REQUEST
 
 _STOPPING = {
     "cancel": "Stopping, as asked",
@@ -127,8 +127,13 @@ def _finish(action: Finish, now: Situation) -> Effect:
         fields=fields,
         attempt_fields=_closing(now) if open_attempt else {},
         data=_end_data(action, now),
-        destroys=[] if keep else [REQUEST],
+        destroys=[] if keep else _spent(now.job),
     )
+
+
+def _spent(job: JobRecord) -> list[str]:
+    """What nobody needs after the end; the addresses of those who are to hear of it stay until they have."""
+    return [REQUEST] if job.has_webhook or job.has_stream else list(ALL)
 
 
 def _end_data(action: Finish, now: Situation) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import msgspec
 
 from tunegate.contract.problems import Problem
-from tunegate.contract.secret import Secret, reveal_hook
+from tunegate.contract.secret import Secret
 from tunegate.contract.webhooks import (
     ReplayRequest,
     ReplayResult,
@@ -15,9 +15,7 @@ from tunegate.control.addresses import AddressRules, webhook_problem
 from tunegate.control.context import ControlContext
 from tunegate.control.principal import Principal
 from tunegate.control.reading import find
-from tunegate.control.records import JobRecord
-from tunegate.control.sealed import CALLBACKS, SealedCallbacks, open_callbacks
-from tunegate.control.sealer import SealContext
+from tunegate.control.sealed import SealedCallbacks, open_callbacks, seal_callbacks
 from tunegate.control.store.protocol import Change, Sent
 from tunegate.control.timestamps import rfc3339
 from tunegate.sdk.errors import TunegateError
@@ -68,16 +66,11 @@ async def _readdress(
             uid=job.uid,
             version=job.version,
             fields={"has_webhook": True},
-            sealed={CALLBACKS: _seal(context, job, told)},
+            sealed=await seal_callbacks(context.store, context.sealer, job, told),
         )
         if await context.store.apply(change) is not None:
             return
     raise TunegateError("unavailable", "The job changes too fast to be written.", retry_after_s=1)
-
-
-def _seal(context: ControlContext, job: JobRecord, callbacks: SealedCallbacks) -> bytes:
-    place = SealContext(tenant=job.tenant, uid=job.uid, field=CALLBACKS)
-    return context.sealer.seal(place, msgspec.json.encode(callbacks, enc_hook=reveal_hook))
 
 
 def _view(sent: Sent) -> WebhookDelivery:

@@ -8,12 +8,14 @@ from tunegate.contract.base import Wire
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import Secret, decode_hook, reveal_hook
 from tunegate.control.records import JobRecord
-from tunegate.control.sealer import SealContext, Sealer
+from tunegate.control.sealer import KEY, SealBroken, SealContext, Sealer
 
 REQUEST = "request"
 """The field that holds the request with its secrets; destroyed when the job ends."""
 CALLBACKS = "callbacks"
 """The field that holds a `SealedCallbacks`; destroyed when the last delivery is done."""
+ALL = (REQUEST, CALLBACKS, KEY)
+"""With the data key, without which nothing that was sealed for the job can be opened, in whatever copy."""
 
 _decoder = msgspec.json.Decoder(TrainRequest, dec_hook=decode_hook)
 
@@ -58,41 +60,57 @@ def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:
     )
 
 
-def seal_request(sealer: Sealer, tenant: str, uid: str, request: TrainRequest) -> dict[str, bytes]:
-    """The sealed fields of a job by name."""
+async def seal_request(
+    sealer: Sealer, tenant: str, uid: str, request: TrainRequest
+) -> dict[str, bytes]:
+    """The sealed fields of a job by name, under a data key of their own. Raises TunegateError unavailable."""
     plain = {REQUEST: canonical(request)}
     callbacks = callbacks_of(request)
     if callbacks is not None:
         plain[CALLBACKS] = msgspec.json.encode(callbacks, enc_hook=reveal_hook)
-    return {
-        field: sealer.seal(SealContext(tenant=tenant, uid=uid, field=field), value)
-        for field, value in plain.items()
-    }
+    return await sealer.seal(tenant, uid, plain)
+
+
+async def seal_callbacks(
+    store: SealedFields, sealer: Sealer, job: JobRecord, callbacks: SealedCallbacks
+) -> dict[str, bytes]:
+    """Other callbacks of a job that is there, under the data key that it has."""
+    plain = {CALLBACKS: msgspec.json.encode(callbacks, enc_hook=reveal_hook)}
+    key = await store.get_sealed(job.uid, KEY)
+    return await sealer.seal(job.tenant, job.uid, plain, key)
 
 
 async def open_request(store: SealedFields, sealer: Sealer, job: JobRecord) -> TrainRequest | None:
     """The request with its secrets, or None once they are destroyed."""
-    sealed = await store.get_sealed(job.uid, REQUEST)
-    if sealed is None:
-        return None
-    return _decoder.decode(sealer.open(_place(job, REQUEST), sealed))
+    opened = await _open(store, sealer, job, REQUEST)
+    return None if opened is None else _decoder.decode(opened)
 
 
 async def open_callbacks(
     store: SealedFields, sealer: Sealer, job: JobRecord
 ) -> SealedCallbacks | None:
     """Whom to tell, or None when nobody is (any more)."""
-    sealed = await store.get_sealed(job.uid, CALLBACKS)
-    if sealed is None:
+    opened = await _open(store, sealer, job, CALLBACKS)
+    if opened is None:
         return None
-    opened = sealer.open(_place(job, CALLBACKS), sealed)
     return msgspec.json.decode(opened, type=SealedCallbacks, dec_hook=decode_hook)
+
+
+async def _open(store: SealedFields, sealer: Sealer, job: JobRecord, field: str) -> bytes | None:
+    """Field and key are read one after the other; a retry in between makes them a bad pair, so a second look is due."""
+    place = SealContext(tenant=job.tenant, uid=job.uid, field=field)
+    for last in (False, True):
+        sealed = await store.get_sealed(job.uid, field)
+        if sealed is None:
+            return None
+        try:
+            return await sealer.open(place, sealed, await store.get_sealed(job.uid, KEY))
+        except SealBroken:
+            if last:
+                raise
+    return None
 
 
 def redacted(job: JobRecord) -> TrainRequest:
     """The request as it may be shown; where a secret stood there is `***`."""
     return _decoder.decode(job.request)
-
-
-def _place(job: JobRecord, field: str) -> SealContext:
-    return SealContext(tenant=job.tenant, uid=job.uid, field=field)

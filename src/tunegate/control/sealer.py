@@ -1,21 +1,34 @@
-"""Secrets at rest: AES-256-GCM bound to the place where they stand, with keys in a file outside the database."""
+"""Secrets at rest: AES-256-GCM under a data key per job, bound to the place where they stand.
 
-import base64
+The data key is wrapped by a key of the ring in the key file, or by a key service, and stands beside the fields that it
+seals, as a field of its own. Without that row the others are noise, wherever copies of them lie.
+
+Values of the first format were sealed with a key of the ring itself; they are still opened.
+"""
+
 import hmac
-import os
+import logging
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tunegate.contract.base import Wire
+from tunegate.control.key_file import read_ring, stamp
+from tunegate.control.keyring import KEY_BYTES, KeyFileUnsafe, KeyRing, derive
+from tunegate.sdk.errors import TunegateError
+from tunegate.sdk.key_service import KeyService, KeyServiceUnavailable, WrongKey
 
-KEY_BYTES = 32
+KEY = "#key"
+"""The field that holds a job's wrapped data key."""
 NONCE_BYTES = 12
+SERVICE = "service:"
+"""What ids of a key service's keys begin with."""
+_VERSION = b"\x02"
+log = logging.getLogger(__name__)
 
 
 class SealContext(Wire):
@@ -29,108 +42,167 @@ class SealContext(Wire):
 class SealBroken(Exception):
     """The bytes were changed or moved, or their key is gone. The message names the place, never the content."""
 
-
-class KeyFileUnsafe(Exception):
-    """The key file can't be trusted with secrets. The message says what to change."""
+    def __init__(self, context: SealContext) -> None:
+        self.context = context
+        super().__init__(f"the sealed field {context.field!r} of job {context.uid} can't be opened")
 
 
 class Sealer:
-    """Seals with the newest key of the ring and opens with any.
+    """Wraps with the ring's active key, or the service's where there is one, and opens with any.
 
-    The key file is JSON, `{key id: base64 of 32 bytes}`, newest first; it is created where there is none. To rotate, put
-    a new key in front. Digests hang on the last, oldest key, so that a rotation does not change them.
+    The key file is read again when it has changed, so that a rotation needs no restart.
     """
 
-    def __init__(self, key_file: Path) -> None:
+    def __init__(self, key_file: Path, service: KeyService | None = None) -> None:
         """Raises KeyFileUnsafe."""
-        ring = _read_ring(key_file)
-        self._newest = next(iter(ring))
-        self._ciphers = {key_id: AESGCM(_derive(key, "seal")) for key_id, key in ring.items()}
-        oldest = ring[next(reversed(ring))]
-        self._digest_key = _derive(oldest, "digest")
-        self._token_key = _derive(oldest, "token")
+        self._file = key_file
+        self._service = service
+        self._take(read_ring(key_file))
+        self._stamp = stamp(key_file)
 
-    def seal(self, context: SealContext, plain: bytes) -> bytes:
-        """Key id, a zero byte, nonce, ciphertext and tag."""
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        key_id = self._newest
-        sealed = self._ciphers[key_id].encrypt(nonce, plain, _bound_to(context, key_id))
-        return key_id.encode() + b"\0" + nonce + sealed
+    async def seal(
+        self, tenant: str, uid: str, values: Mapping[str, bytes], key: bytes | None = None
+    ) -> dict[str, bytes]:
+        """The fields of a job, sealed, with its `KEY` where none was given. Raises SealBroken, unavailable."""
+        place = SealContext(tenant=tenant, uid=uid, field=KEY)
+        sealed: dict[str, bytes] = {}
+        if key is None:
+            data_key, sealed[KEY] = await self._new_key(place)
+        else:
+            data_key = await self._unwrap(place, key)
+        cipher = AESGCM(data_key)
+        for field, plain in values.items():
+            nonce = secrets.token_bytes(NONCE_BYTES)
+            bound = _bound(msgspec.structs.replace(place, field=field))
+            sealed[field] = _VERSION + nonce + cipher.encrypt(nonce, plain, bound)
+        return sealed
 
-    def open(self, context: SealContext, sealed: bytes) -> bytes:
-        """Raises SealBroken."""
-        name, _, rest = sealed.partition(b"\0")
-        key_id = name.decode(errors="replace")
-        cipher = self._ciphers.get(key_id)
-        broken = SealBroken(
-            f"the sealed field {context.field!r} of job {context.uid} can't be opened"
-        )
-        if cipher is None or len(rest) < NONCE_BYTES:
-            raise broken
-        try:
-            return cipher.decrypt(
-                rest[:NONCE_BYTES], rest[NONCE_BYTES:], _bound_to(context, key_id)
-            )
-        except InvalidTag:
-            raise broken from None
+    async def open(self, context: SealContext, sealed: bytes, key: bytes | None) -> bytes:
+        """The value of a field; `key` is the job's `KEY`. Raises SealBroken, unavailable."""
+        if not sealed.startswith(_VERSION):
+            return self._open_first_format(context, sealed)
+        if key is None:
+            raise SealBroken(context)
+        data_key = await self._unwrap(msgspec.structs.replace(context, field=KEY), key)
+        return _decrypt(AESGCM(data_key), sealed[len(_VERSION) :], _bound(context), context)
+
+    async def rewrapped(self, context: SealContext, key: bytes) -> bytes:
+        """A job's `KEY`, wrapped by the key that wraps now. Raises SealBroken, unavailable."""
+        return await self._wrap(context, await self._unwrap(context, key))
+
+    @property
+    def active(self) -> str:
+        """The id of the key that wraps now."""
+        if self._service is not None:
+            return SERVICE + self._service.key_id
+        self._read_again()
+        return self._ring.active
 
     def digest(self, data: bytes) -> bytes:
         """A keyed fingerprint, 32 bytes: equal data can be recognised, but not guessed by a reader of the database."""
-        return _hmac(self._digest_key, data)
+        return hmac.digest(self._digest_key, data, "sha256")
 
     def token_hash(self, token: str) -> bytes:
         """What the database keeps of a token, 32 bytes."""
-        return _hmac(self._token_key, token.encode())
+        return hmac.digest(self._token_key, token.encode(), "sha256")
 
-
-def _bound_to(context: SealContext, key_id: str) -> bytes:
-    # JSON keeps the parts apart: no tenant can be named so that it looks like another tenant and job.
-    return msgspec.json.encode([context.tenant, context.uid, context.field, key_id])
-
-
-def _derive(key: bytes, purpose: str) -> bytes:
-    info = f"tunegate {purpose}".encode()
-    return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=info).derive(key)
-
-
-def _hmac(key: bytes, data: bytes) -> bytes:
-    return hmac.digest(key, data, "sha256")
-
-
-def _read_ring(path: Path) -> dict[str, bytes]:
-    if not path.exists():
-        _create(path)
-    if path.stat().st_mode & 0o077:
-        raise KeyFileUnsafe(f"{path} can be read by others; set its mode to 0600.")
-    try:
-        ring = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-        keys = {name: base64.b64decode(text, validate=True) for name, text in ring.items()}
-    except ValueError:
-        keys = {}
-    if not keys or any(len(key) != KEY_BYTES or "\0" in name for name, key in keys.items()):
-        raise KeyFileUnsafe(f"{path} is no key ring; restore it from a backup.") from None
-    return keys
-
-
-def _create(path: Path) -> None:
-    """Write aside, sync, then link: the file is there whole or not at all, and never replaces another."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    ring = {secrets.token_hex(4): base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(ring))
-            file.flush()
-            os.fsync(file.fileno())
+    async def _new_key(self, place: SealContext) -> tuple[bytes, bytes]:
+        if self._service is None:
+            plain = secrets.token_bytes(KEY_BYTES)
+            return plain, await self._wrap(place, plain)
         try:
-            path.hardlink_to(aside)
-        except FileExistsError:  # another process was faster; its keys count
-            return
-    finally:
-        aside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
+            made = await self._service.new_key(_service_place(place))
+        except KeyServiceUnavailable as error:
+            raise _down(error) from error
+        return made.plain, _row(SERVICE + self._service.key_id, made.wrapped)
+
+    async def _wrap(self, place: SealContext, plain: bytes) -> bytes:
+        key_id = self.active
+        if self._service is not None:
+            try:
+                wrapped = await self._service.wrap(plain, _service_place(place))
+            except KeyServiceUnavailable as error:
+                raise _down(error) from error
+            return _row(key_id, wrapped)
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = self._wrapping[key_id].encrypt(nonce, plain, _bound(place, key_id))
+        return _row(key_id, nonce + sealed)
+
+    async def _unwrap(self, place: SealContext, row: bytes) -> bytes:
+        if not row.startswith(_VERSION):
+            raise SealBroken(place)
+        key_id, wrapped = key_id_of(row), row.partition(b"\0")[2]
+        if key_id.startswith(SERVICE) and self._service is not None:
+            asked = key_id.removeprefix(SERVICE)
+            try:
+                return await self._service.unwrap(wrapped, _service_place(place), asked)
+            except KeyServiceUnavailable as error:
+                raise _down(error) from error
+            except WrongKey:
+                raise SealBroken(place) from None
+        if key_id not in self._wrapping:
+            self._read_again()  # another gateway may have rotated
+        cipher = self._wrapping.get(key_id)
+        if cipher is None:
+            raise SealBroken(place)
+        return _decrypt(cipher, wrapped, _bound(place, key_id), place)
+
+    def _open_first_format(self, context: SealContext, sealed: bytes) -> bytes:
+        key_id, rest = key_id_of(sealed), sealed.partition(b"\0")[2]
+        key = self._ring.keys.get(key_id)
+        if key is None:
+            raise SealBroken(context)
+        parts = [context.tenant, context.uid, context.field, key_id]
+        return _decrypt(AESGCM(derive(key, "seal")), rest, msgspec.json.encode(parts), context)
+
+    def _read_again(self) -> None:
+        """What was good stays in use when the file can't be read any more; the operator hears of it."""
+        try:
+            now = stamp(self._file)
+            if now == self._stamp:
+                return
+            self._stamp = now
+            self._take(read_ring(self._file))
+        except (OSError, KeyFileUnsafe) as error:
+            log.error("The key file could not be read again: %s", error)  # noqa: TRY400
+
+    def _take(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._wrapping = {name: AESGCM(derive(key, "wrap")) for name, key in ring.keys.items()}
+        self._digest_key, self._token_key = ring.digest_key, ring.token_key
+
+
+def key_id_of(sealed: bytes) -> str:
+    """The key that wrapped a `KEY` row, or sealed a value of the first format."""
+    return sealed.removeprefix(_VERSION).partition(b"\0")[0].decode(errors="replace")
+
+
+def is_first_format(sealed: bytes) -> bool:
+    """Whether a value was sealed by a key of the ring itself."""
+    return not sealed.startswith(_VERSION)
+
+
+def _row(key_id: str, wrapped: bytes) -> bytes:
+    return _VERSION + key_id.encode() + b"\0" + wrapped
+
+
+def _bound(context: SealContext, *more: str) -> bytes:
+    # JSON keeps the parts apart: no tenant can be named so that it looks like another tenant and job.
+    return msgspec.json.encode([_VERSION[0], context.tenant, context.uid, context.field, *more])
+
+
+def _decrypt(cipher: AESGCM, rest: bytes, bound: bytes, context: SealContext) -> bytes:
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        return cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], bound)
+    except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
+        raise SealBroken(context) from None
+
+
+def _service_place(context: SealContext) -> dict[str, str]:
+    return {"tunegate:tenant": context.tenant, "tunegate:job": context.uid}
+
+
+def _down(error: KeyServiceUnavailable) -> TunegateError:
+    return TunegateError(
+        "unavailable", f"The key service does not answer: {error}", retry_after_s=5
+    )

@@ -12,7 +12,7 @@ from tunegate.control.judgement import succeeded
 from tunegate.control.observation import Situation
 from tunegate.control.pacing import after, is_settling, soon, until_over
 from tunegate.control.records import AttemptRecord, JobState, StopReason
-from tunegate.control.sealed import CALLBACKS, REQUEST
+from tunegate.control.sealed import ALL, REQUEST
 from tunegate.sdk.errors import job_error
 
 TIDY_S = 60.0
@@ -64,5 +64,5 @@ def after_the_end(now: Situation) -> Action:
             return Wait(until_ms=keep_until_ms)
     told = not now.seen.pending_deliveries
     if told and not now.seen.replayable_finals:
-        return DestroySecrets(fields=[REQUEST, CALLBACKS], until_ms=after(now, TIDY_S))
+        return DestroySecrets(fields=list(ALL), until_ms=after(now, TIDY_S))
     return DestroySecrets(fields=[REQUEST], until_ms=after(now, PATIENT_TIDY_S if told else TIDY_S))

@@ -58,7 +58,7 @@ async def submit(
         created = await context.store.create_job(
             Submission(
                 job=job,
-                sealed=seal_request(context.sealer, job.tenant, job.uid, request),
+                sealed=await seal_request(context.sealer, job.tenant, job.uid, request),
                 events=[event],
                 deliveries=new_deliveries(job, [event], context.webhooks),
             )

@@ -27,7 +27,7 @@ from tunegate.control.outbound import Outbound
 from tunegate.control.outbox import Outbox
 from tunegate.control.records import JobRecord, JobState
 from tunegate.control.sealed import CALLBACKS, SealedCallbacks
-from tunegate.control.sealer import SealContext, Sealer
+from tunegate.control.sealer import Sealer
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.store.protocol import Change, Submission
 from tunegate.control.store.sqlite import SqliteStore
@@ -110,11 +110,10 @@ class Campaign:
         )
         url = Secret(f"http://{receiver}:{self.port}/hook")
         plain = msgspec.json.encode(SealedCallbacks(webhook_url=url), enc_hook=reveal_hook)
-        place = SealContext(record.tenant, record.uid, CALLBACKS)
         accepted = event()
         submission = Submission(
             job=record,
-            sealed={CALLBACKS: self.sealer.seal(place, plain)},
+            sealed=await self.sealer.seal(record.tenant, record.uid, {CALLBACKS: plain}),
             events=[accepted],
             deliveries=new_deliveries(record, [accepted], SETTINGS),
         )

@@ -394,7 +394,7 @@ class TestAfterTheEnd:
     def test_credentials_go_when_nobody_needs_them(self) -> None:
         action = decide(situation(J.SUCCEEDED, attempt=self.TIDY))
         assert isinstance(action, DestroySecrets)
-        assert action.fields == ["request", "callbacks"]
+        assert action.fields == ["request", "callbacks", "#key"]
 
     def test_callbacks_stay_while_a_delivery_waits(self) -> None:
         now = situation(J.FAILED, attempt=self.TIDY, seen={"pending_deliveries": 1})
