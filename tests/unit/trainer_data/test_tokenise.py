@@ -1,17 +1,20 @@
 """Masks of tokens, counted by hand; begin and end tokens; equality with transformers' own masks."""
 
 import copy
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from tunegate.sdk.data import ChatRow, CompletionRow, Message, Row, TextRow, normalise
 from tunegate.sdk.errors import TunegateError
-from tunegate.trainer.data.masks import mask_by_offsets
+from tunegate.trainer.data.masks import Mask, mask_by_offsets
 from tunegate.trainer.data.render import Example, Renderer
-from tunegate.trainer.data.tokenise import Tokeniser, Tokens
+from tunegate.trainer.data.tokenise import Tokeniser
 from tunegate.trainer.tiny import make_tiny_tokenizer
 
 CHAT = ChatRow(
@@ -19,10 +22,15 @@ CHAT = ChatRow(
 )
 
 
+class Tokens(NamedTuple):
+    ids: NDArray[np.int32]
+    mask: Mask
+
+
 def encode(tokenizer: PreTrainedTokenizerFast, row: Row, train_on: str = "completions") -> Tokens:
     renderer = Renderer(tokenizer, train_on)  # type: ignore[arg-type]
-    [tokens] = Tokeniser(tokenizer).encode(renderer.render(row))
-    return tokens
+    [tokens] = Tokeniser(tokenizer).encode(renderer.render(row)).each()
+    return Tokens(*tokens)
 
 
 def shown(tokenizer: PreTrainedTokenizerFast, tokens: Tokens) -> tuple[str, str]:
@@ -95,7 +103,7 @@ def test_both_ways_to_a_mask_agree(prompt: str, completion: str) -> None:
     core = TOKENIZER.backend_tokenizer
     text = prompt + completion
     span = (len(prompt), len(text))
-    [tokens] = Tokeniser(TOKENIZER).encode([Example(text, [span], bare=False)])
+    tokens = Tokeniser(TOKENIZER).encode([Example(text, [span], bare=False)])
     encoding = core.encode(text, add_special_tokens=False)
     by_offsets = mask_by_offsets(encoding.offsets, [span])
     by_offsets[:1] = False
@@ -152,7 +160,7 @@ def test_a_tokenizer_without_a_fast_core_is_refused() -> None:
 
 
 def test_nothing_gives_nothing(byte_tokenizer: PreTrainedTokenizerFast) -> None:
-    assert Tokeniser(byte_tokenizer).encode([]) == []
+    assert not list(Tokeniser(byte_tokenizer).encode([]).each())
 
 
 def test_a_token_of_one_space_has_no_width_but_counts() -> None:

@@ -1,28 +1,29 @@
 """Which examples are trained on: the rules for length and for rows with nothing to learn, and the count of it all."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunegate.contract.training import TuningPlan
 from tunegate.sdk.data import RowError
 from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.data.cache import TokenCache
 from tunegate.trainer.data.tally import Tally
-from tunegate.trainer.data.tokenise import Tokens
+from tunegate.trainer.data.tokenise import TokenBatch
+from tunegate.trainer.data.tokens import ROW, cumulative
 
 NAMED_ROWS = 5
 """Bad or dropped rows that a message names."""
 
 
 class Origin(NamedTuple):
-    """Where an example comes from: indices of its source and file, and its line."""
+    """Where examples come from: indices of their source and file, and the line of each."""
 
     source: int
     file: int
-    line: int
+    lines: list[int]
 
 
 class Admission:
@@ -44,33 +45,46 @@ class Admission:
         """Whether no row was bad so far."""
         return not self._bad
 
-    def admit(self, texts: Sequence[Tokens], origin: Origin, *, evaluation: bool) -> None:
-        """Take, shorten or drop one example: a text, or the two of a pair, each as long as the limit allows.
+    def admit(self, tokens: TokenBatch, texts: int, origin: Origin, *, evaluation: bool) -> None:
+        """Take, shorten or drop examples of one or two `texts` (a pair), each text as long as the limit allows.
 
         Raises TunegateError data_invalid at the fifth bad row.
         """
-        longest = max(len(text.ids) for text in texts)
-        if longest > self._limit:
-            if self._over_length == "error":
-                reason = f"{longest:,} tokens are more than max_sequence_length {self._limit:,}"
-                self.refuse(
-                    RowError(file=self._files[origin.file], line=origin.line, reason=reason)
-                )
-                return
-            if self._over_length == "drop":
-                self._drop("over_length", origin)
-                return
-            texts = [Tokens(ids[: self._limit], mask[: self._limit]) for ids, mask in texts]
-            self.truncated += 1
-        if not _teaches(texts):
-            self._drop("nothing_to_learn", origin)
-            return
+        lengths = np.diff(tokens.offsets).reshape(-1, texts)
+        taken = self._fitting(lengths.max(axis=1, initial=0), origin)
+        lengths = np.minimum(lengths, self._limit)
+        starts = tokens.offsets[:-1].reshape(-1, texts)
+        counted = cumulative(tokens.mask)
+        targets = counted[starts + lengths] - counted[starts]
+        teaches = _teaches(tokens.ids, starts, lengths, targets)
+        for place in np.flatnonzero(taken & ~teaches).tolist():
+            self._drop("nothing_to_learn", origin, place)
+        taken &= teaches
+        rows = np.zeros(np.count_nonzero(taken), ROW)
+        rows["length"] = lengths[taken].sum(axis=1)
+        rows["targets"] = targets[taken].sum(axis=1)
+        rows["line"] = np.array(origin.lines, np.int64)[taken]
+        rows["file"], rows["source"] = origin.file, origin.source
+        if texts > 1:
+            rows["chosen"] = lengths[taken, 0]
+        kept = _kept(tokens.offsets, np.where(taken[:, None], lengths, 0).ravel())
         split = self._eval if evaluation else self._train
-        ids, mask = (np.concatenate(part) for part in zip(*texts, strict=True))
-        chosen = len(texts[0].ids) if len(texts) > 1 else 0
-        split.add(
-            ids, mask, file=origin.file, line=origin.line, source=origin.source, chosen=chosen
-        )
+        split.add(tokens.ids[kept], tokens.mask[kept], rows)
+
+    def _fitting(self, longest: NDArray[np.int64], origin: Origin) -> NDArray[np.bool_]:
+        """Which examples are not refused or dropped for their length."""
+        over = longest > self._limit
+        if self._over_length == "truncate":
+            self.truncated += int(np.count_nonzero(over))
+            return np.ones_like(over)
+        for place in np.flatnonzero(over).tolist():
+            if self._over_length == "drop":
+                self._drop("over_length", origin, place)
+                continue
+            reason = f"{longest[place]:,} tokens are more than max_sequence_length {self._limit:,}"
+            file, line = self._files[origin.file], origin.lines[place]
+            self.refuse(RowError(file=file, line=line, reason=reason))
+        return ~over
 
     def refuse(self, error: RowError) -> None:
         """Remember a bad row. Raises TunegateError data_invalid at the fifth."""
@@ -92,15 +106,32 @@ class Admission:
         reasons = "; ".join(tally.notes(self._limit))
         raise TunegateError("data_empty", f"no row is left to train on: {reasons}")
 
-    def _drop(self, reason: str, origin: Origin) -> None:
+    def _drop(self, reason: str, origin: Origin, place: int) -> None:
         self.dropped[reason] += 1
         rows = self.dropped_rows.setdefault(reason, [])
         if len(rows) < NAMED_ROWS:
-            rows.append(f"{self._files[origin.file]}:{origin.line}")
+            rows.append(f"{self._files[origin.file]}:{origin.lines[place]}")
 
 
-def _teaches(texts: Sequence[Tokens]) -> bool:
-    """Whether every text has a token that counts, and those of a pair still differ."""
-    if not all(text.mask.any() for text in texts):
-        return False
-    return len(texts) == 1 or not np.array_equal(texts[0].ids, texts[1].ids)
+def _teaches(
+    ids: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    targets: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Of which examples every text has a token that counts, and the two of a pair still differ."""
+    teaches = (targets > 0).all(axis=1)
+    if starts.shape[1] > 1:
+        ends = starts + lengths
+        for place in np.flatnonzero(teaches & (lengths[:, 0] == lengths[:, 1])).tolist():
+            chosen, rejected = map(slice, starts[place], ends[place])
+            teaches[place] = not np.array_equal(ids[chosen], ids[rejected])
+    return teaches
+
+
+def _kept(offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> Any:
+    """An index of the first `lengths` tokens of each text."""
+    if np.array_equal(lengths, np.diff(offsets)):
+        return slice(None)
+    shifts = offsets[:-1] - cumulative(lengths)[:-1]
+    return np.repeat(shifts, lengths) + np.arange(lengths.sum())

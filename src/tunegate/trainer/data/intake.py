@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tunegate.contract.request import Objective
@@ -24,7 +23,7 @@ from tunegate.trainer.data.cache import TokenCache
 from tunegate.trainer.data.fetch import LocalFile, LocalSource, Say
 from tunegate.trainer.data.render import Example, Renderer
 from tunegate.trainer.data.tally import Tally
-from tunegate.trainer.data.tokenise import Tokeniser, Tokens
+from tunegate.trainer.data.tokenise import TokenBatch, Tokeniser
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,8 +39,10 @@ Check = Callable[[], None]
 
 
 class _Batch(NamedTuple):
-    examples: list[tuple[Example, ...]]
-    origins: list[Origin]
+    """Examples of one file: their texts, of a pair the chosen one first."""
+
+    texts: list[Example]
+    origin: Origin
     evaluation: bool
 
 
@@ -65,11 +66,10 @@ class Intake:
         self._admission = Admission(files, tuning, cache)
         self._cache = cache
         self._rows: list[int] = list(cache.tally.rows)
-        self._batch = _Batch([], [], evaluation=False)
         self._characters = 0
         self._unsaved = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
-        self._ahead: deque[tuple[_Batch, Future[list[list[Tokens]]]]] = deque()
+        self._ahead: deque[tuple[_Batch, Future[TokenBatch]]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +95,8 @@ class Intake:
 
     def _read(self, file: LocalFile, source: int, number: int, skip: int, check: Check) -> None:
         declared, split = self._sources[source].format, self._sources[source].split
-        self._batch = _Batch([], [], is_eval_split(split))
+        evaluation = is_eval_split(split)
+        batch = _Batch([], Origin(source, number, []), evaluation)
         if len(self._rows) == number:
             self._rows.append(0)
         items = enumerate(read_rows(file.path, name=file.name, declared=declared), 1)
@@ -107,16 +108,17 @@ class Intake:
                 continue
             self._rows[number] += 1
             for example in self._examples(item, file.name):
-                self._batch.examples.append(example)
-                self._batch.origins.append(Origin(source, number, item.line))
+                batch.texts.extend(example)
+                batch.origin.lines.append(item.line)
                 self._characters += sum(len(text.text) for text in example)
             if self._characters >= _BATCH_CHARACTERS:
                 check()
-                self._send()
+                self._send(batch)
+                batch = _Batch([], Origin(source, number, []), evaluation)
                 if self._unsaved >= _SAVE_CHARACTERS and self._admission.clean:
                     self._admit(waiting=0)
                     self._save(number, place)
-        self._send()
+        self._send(batch)
 
     def _examples(self, row: SourceRow, file: str) -> list[tuple[Example, ...]]:
         """The row's examples: one text each, or the two of a pair."""
@@ -144,25 +146,21 @@ class Intake:
             return row.chosen
         raise RowInvalid("objective dpo needs a chosen and a rejected answer")
 
-    def _encode(self, examples: Sequence[tuple[Example, ...]]) -> list[list[Tokens]]:
-        tokens = iter(self._tokeniser.encode([text for example in examples for text in example]))
-        return [list(islice(tokens, len(example))) for example in examples]
-
-    def _send(self) -> None:
+    def _send(self, batch: _Batch) -> None:
         """The batch to the thread; at most two are on their way."""
-        batch = self._batch
-        self._ahead.append((batch, self._thread.submit(self._encode, batch.examples)))
-        self._batch = _Batch([], [], batch.evaluation)
+        self._ahead.append((batch, self._thread.submit(self._tokeniser.encode, batch.texts)))
         self._unsaved += self._characters
         self._characters = 0
         self._admit(waiting=_BATCHES_AHEAD)
 
     def _admit(self, *, waiting: int) -> None:
         """What the thread has done, until no more than `waiting` batches are left with it."""
+        texts = 2 if self._objective == "dpo" else 1
         while len(self._ahead) > waiting:
             batch, encoded = self._ahead.popleft()
-            for tokens, origin in zip(encoded.result(), batch.origins, strict=True):
-                self._admission.admit(tokens, origin, evaluation=batch.evaluation)
+            self._admission.admit(
+                encoded.result(), texts, batch.origin, evaluation=batch.evaluation
+            )
 
     def _save(self, file: int, items: int, *, complete: bool = False) -> None:
         self._cache.save(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunegate.trainer.data.template import Span
+from tunegate.trainer.data.compiled import Span
 
 Mask = NDArray[np.bool_]
 

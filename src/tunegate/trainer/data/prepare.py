@@ -1,5 +1,6 @@
 """Fetched files → rows → text → tokens and masks → training and evaluation stores."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ def prepare(
     raise to end the work. Raises TunegateError data_invalid (bad rows, `FILE:LINE: reason`, never their content),
     data_empty, or model_invalid for a tokenizer without a fast form.
     """
+    # The libraries that are loaded by now are no garbage: looking through them again takes 0.1 s each time.
+    gc.freeze()
     files = tuple(file.name for source in sources for file in source.files)
     weights = tuple(source.weight for source in sources)
     with token_cache(cache_root, cache_key(sources, tuning, tokenizer)) as cache:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from tunegate.contract.base import Wire
 from tunegate.sdk.data import ChatRow, CompletionRow, PreferenceRow, RowInvalid, TextRow
 from tunegate.sdk.data.rows import TrainOn
-from tunegate.trainer.data.template import DEFAULT_TEMPLATE, ChatTemplate, Span
+from tunegate.trainer.data.compiled import Span
+from tunegate.trainer.data.template import DEFAULT_TEMPLATE, ChatTemplate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,10 +11,10 @@ A template that fits none of the three is refused: a wrong mask would train sile
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from tunegate.sdk.data import Message, RowInvalid
-from tunegate.sdk.errors import TunegateError
+from tunegate.trainer.data.compiled import CompiledTemplate, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,10 +32,8 @@ DEFAULT_TEMPLATE = (
 stops there. No token is added to the vocabulary; the markers are plain text to such a model."""
 
 _PROBE = "answer-4e5fb2d1"
+_TAILS_KEPT = 1000
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
-
-Span = tuple[int, int]
-"""Characters [start, end) of a rendered text."""
 
 
 class Rendered(NamedTuple):
@@ -51,19 +49,19 @@ class ChatTemplate:
     """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
-        self._source = tokenizer.get_chat_template()
-        self._tokens: dict[str, Any] = dict(tokenizer.special_tokens_map)
-        self._marked = bool(_GENERATION.search(self._source))
+        source = tokenizer.get_chat_template()
+        self._compiled = CompiledTemplate(source, tokenizer.special_tokens_map)
+        self._marked = bool(_GENERATION.search(source))
         control = {str(token) for token in tokenizer.added_tokens_decoder.values()}
         self._ends = tuple(sorted(control, key=len, reverse=True))
         self._control = re.compile("|".join(map(re.escape, self._ends)) or "(?!)")
-        self._tail: str | None = None
+        self._tails: dict[tuple[str, ...], str] = {}
         self.unrolled = 0
         self.open_ended = 0
 
     def whole(self, messages: Sequence[Message]) -> str:
         """The conversation's text alone. Raises RowInvalid."""
-        return self._render(messages)[0]
+        return self._compiled.render(messages)
 
     def examples(self, messages: Sequence[Message]) -> list[Rendered]:
         """The conversation with its spans; several examples where answers had to be taken apart. Raises RowInvalid."""
@@ -75,7 +73,7 @@ class ChatTemplate:
         return examples
 
     def _from_marks(self, messages: Sequence[Message]) -> Rendered:
-        text, marks = self._render(messages, marks=True)
+        text, marks = self._compiled.render_marked(messages)
         answers = [message for message in messages if message.role == "assistant"]
         if len(marks) != len(answers):
             if not marks or not all(answer.counts for answer in answers):
@@ -91,20 +89,21 @@ class ChatTemplate:
 
     def _from_turns(self, messages: Sequence[Message]) -> list[Rendered]:
         whole = self.whole(messages)
-        turns = [
-            self._turn(messages[: place + 1])
-            for place, message in enumerate(messages)
-            if message.role == "assistant" and message.counts
-        ]
+        turns: list[Rendered] = []
+        for place, message in enumerate(messages, 1):
+            if message.role == "assistant" and message.counts:
+                ended = place == len(messages)
+                turns.append(
+                    self._turn(messages[:place], whole if ended else self.whole(messages[:place]))
+                )
         if all(whole.startswith(text[:end]) for text, [(_, end)] in turns):
             return [Rendered(whole, [span for _, spans in turns for span in spans])]
         self.unrolled += 1
         return turns
 
-    def _turn(self, messages: Sequence[Message]) -> Rendered:
-        """The conversation up to an answer, and the answer's span."""
-        text = self.whole(messages)
-        before, _ = self._render(messages[:-1], generation_prompt=True)
+    def _turn(self, messages: Sequence[Message], text: str) -> Rendered:
+        """The conversation up to an answer, which is this text, and the answer's span."""
+        before = self._compiled.render(messages[:-1], generation_prompt=True)
         if not text.startswith(before):
             raise RowInvalid(
                 "the model's chat template does not continue its own generation prompt, so the answers can't be"
@@ -114,49 +113,16 @@ class ChatTemplate:
 
     def _end(self, text: str, messages: Sequence[Message]) -> int:
         """Where the answer that ends the conversation ends: after the first control token behind it."""
-        if self._tail is None or not text.endswith(self._tail):
+        roles = tuple(message.role for message in messages)
+        tail = self._tails.get(roles)
+        if tail is None or not text.endswith(tail):
             # What the template writes behind an answer, told by one that can't be taken for anything else.
             probe = Message(role="assistant", content=_PROBE)
-            self._tail = self.whole([*messages[:-1], probe]).rpartition(_PROBE)[2]
-        if not text.endswith(self._tail):
+            tail = self.whole([*messages[:-1], probe]).rpartition(_PROBE)[2]
+            if len(self._tails) >= _TAILS_KEPT:
+                self._tails.clear()
+            self._tails[roles] = tail
+        if not text.endswith(tail):
             return len(text)
-        control = self._control.search(text, len(text) - len(self._tail))
+        control = self._control.search(text, len(text) - len(tail))
         return control.end() if control else len(text)
-
-    def _render(
-        self,
-        messages: Sequence[Message],
-        *,
-        marks: bool = False,
-        generation_prompt: bool = False,
-    ) -> tuple[str, list[Span]]:
-        from jinja2 import TemplateError, TemplateSyntaxError
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        conversation = [{"role": message.role, "content": message.content} for message in messages]
-        try:
-            rendered = render_jinja_template(
-                conversations=[conversation],
-                chat_template=self._source,
-                return_assistant_tokens_mask=marks,
-                add_generation_prompt=generation_prompt,
-                **self._tokens,
-            )
-        except TemplateSyntaxError as error:
-            sentence = f"The model's chat template is no valid template (its line {error.lineno})."
-            raise TunegateError("model_invalid", sentence) from error
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            LookupError,
-            ArithmeticError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            # A message that stands in the template itself can't hold the row's content.
-            said = f": {error}" if str(error) and str(error) in self._source else ""
-            raise RowInvalid(f"the model's chat template refuses the messages{said}") from error
-        # The function is annotated as if it gave a string; it gives two lists, one item per conversation.
-        texts, found = cast("tuple[list[str], list[list[Span]]]", rendered)
-        return texts[0], found[0] if found else []

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ class TokenFiles:
         self._folder = folder
         self.rows = rows
         self.tokens = tokens
-        self._new: list[tuple[int, ...]] = []
         with ExitStack() as stack:
             sizes = {_IDS: 4 * tokens, _MASK: tokens, _ROWS: ROW.itemsize * rows}
             self._ids, self._mask, self._index = (
@@ -37,30 +37,20 @@ class TokenFiles:
             )
             self._open_files = stack.pop_all()
 
-    def add(
-        self,
-        ids: NDArray[np.int32],
-        mask: NDArray[np.bool_],
-        *,
-        file: int,
-        line: int,
-        source: int,
-        chosen: int = 0,
-    ) -> None:
-        """One example; `file` and `source` index the store's `files` and `weights`; `chosen` as in ROW."""
+    def add(self, ids: NDArray[np.int32], mask: NDArray[np.bool_], rows: NDArray[Any]) -> None:
+        """Examples, one behind the other, and a ROW of each; its `start` and `digest` are filled in here."""
+        ends = np.cumsum(rows["length"], dtype=np.int64)
+        rows["start"] = self.tokens + ends - rows["length"]
         data = ids.tobytes()
-        digest = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
-        targets = int(np.count_nonzero(mask))
-        self._new.append((self.tokens, len(ids), targets, line, file, source, digest, chosen))
-        self._ids.write(data)
-        self._mask.write(mask.tobytes())
-        self.rows += 1
+        borders = pairwise([0, *(4 * ends).tolist()])
+        rows["digest"] = [_digest(data[start:end]) for start, end in borders]
+        for file, content in ((self._ids, data), (self._mask, mask), (self._index, rows)):
+            file.write(content)
+        self.rows += len(rows)
         self.tokens += len(ids)
 
     def flush(self) -> None:
         """Give the examples so far to the files."""
-        self._index.write(np.array(self._new, ROW).tobytes())
-        self._new.clear()
         for file in (self._ids, self._mask, self._index):
             file.flush()
 
@@ -83,6 +73,11 @@ class TokenFiles:
             files=files,
             weights=weights,
         )
+
+
+def _digest(ids: bytes) -> int:
+    """64 bits that are the same for the same tokens."""
+    return int.from_bytes(hashlib.blake2b(ids, digest_size=8).digest(), "little")
 
 
 def _open(path: Path, size_bytes: int) -> Any:

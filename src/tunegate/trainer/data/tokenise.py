@@ -1,7 +1,7 @@
 """Examples → token ids and loss masks, many at once."""
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Tokens(NamedTuple):
-    """One example: ids, and True where a token counts for the loss."""
+class TokenBatch(NamedTuple):
+    """Many texts: text `i` is the tokens [offsets[i], offsets[i+1]); the mask is True where one counts for the loss."""
 
     ids: NDArray[np.int32]
     mask: Mask
+    offsets: NDArray[np.int64]
+
+    def each(self) -> Iterator[tuple[NDArray[np.int32], Mask]]:
+        """Ids and mask of one text after the other."""
+        for start, end in pairwise(self.offsets.tolist()):
+            yield self.ids[start:end], self.mask[start:end]
 
 
 class Tokeniser:
@@ -42,7 +48,7 @@ class Tokeniser:
         eos = tokenizer.eos_token_id
         self._end: list[int] = [eos] if isinstance(eos, int) else []
 
-    def encode(self, examples: Sequence[Example]) -> list[Tokens]:
+    def encode(self, examples: Sequence[Example]) -> TokenBatch:
         """The tokens of each example. A token that lies partly inside a span counts; the first token never does."""
         texts = [example.text for example in examples]
         spans = [example.spans for example in examples]
@@ -56,18 +62,33 @@ class Tokeniser:
         for place, encoding in zip(wrong, encodings, strict=True):
             own = slice(offsets[place], offsets[place + 1])
             mask[own] = mask_by_offsets(encoding.offsets, spans[place] or [])
-        cuts = offsets[1:-1]
-        parts = zip(examples, np.split(ids, cuts), np.split(mask, cuts), strict=True)
-        return [self._finish(*part) for part in parts] if examples else []
+        bare = [place for place, example in enumerate(examples) if example.bare]
+        tokens = self._completed(TokenBatch(ids, mask, offsets), bare)
+        starts = tokens.offsets[:-1]
+        tokens.mask[starts[starts < tokens.offsets[1:]]] = False
+        return tokens
 
-    def _finish(self, example: Example, ids: NDArray[np.int32], mask: Mask) -> Tokens:
-        if example.bare:
-            begin = [] if ids[: len(self._begin)].tolist() == self._begin else self._begin
-            end = [] if ids[-1:].tolist() == self._end else self._end
-            ids = np.concatenate((begin, ids, end)).astype(np.int32)
-            mask = np.concatenate((np.zeros(len(begin)), mask, np.ones(len(end)))).astype(np.bool_)
-        mask[:1] = False
-        return Tokens(ids, mask)
+    def _completed(self, tokens: TokenBatch, bare: Sequence[int]) -> TokenBatch:
+        """The begin and end tokens put around these texts where they don't stand there already."""
+        ids, mask, offsets = tokens
+        places: list[int] = []
+        added: list[int] = []
+        counted: list[bool] = []
+        lengths = np.diff(offsets)
+        for place in bare:
+            start, end = offsets[place : place + 2].tolist()
+            begin_there = ids[start:end][: len(self._begin)].tolist() == self._begin
+            begin = [] if begin_there else self._begin
+            last = [] if ids[start:end][-1:].tolist() == self._end else self._end
+            places += [start] * len(begin) + [end] * len(last)
+            added += begin + last
+            counted += [False] * len(begin) + [True] * len(last)
+            lengths[place] += len(begin) + len(last)
+        if not added:
+            return tokens
+        return TokenBatch(
+            np.insert(ids, places, added), np.insert(mask, places, counted), cumulative(lengths)
+        )
 
 
 def _begin_tokens(core: Any) -> list[int]:
