@@ -24,8 +24,8 @@ from tunegate.control.sealer import Sealer
 from tunegate.control.service import JobService
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.signing import Signer
+from tunegate.control.store.choose import make_store
 from tunegate.control.store.errors import StoreUnsafe
-from tunegate.control.store.sqlite import SqliteStore
 from tunegate.egress import EgressClient, EgressFailed, EgressRefused, check_url
 from tunegate.http.app import create_app
 from tunegate.http.door import WILDCARD
@@ -53,7 +53,7 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._owner = f"{socket.gethostname()}-{secrets.token_hex(6)}"
         settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._store = SqliteStore(settings.store_path, self._clock)
+        self._store = make_store(settings.store, settings.store_path, self._clock)
         self._sealer = Sealer(settings.key_path)
         self._control = self._control_context()
         self._reconciler = self._build_reconciler()

@@ -34,6 +34,8 @@ PREFIX = "TUNEGATE_"
 TOKEN_VARIABLE = "TRAINER_API_TOKEN"  # noqa: S105  its name, not its value
 DEFAULT_STATE_DIR = "~/.local/state/tunegate"
 _NOT_SETTINGS = frozenset({"TUNEGATE_CONFIG"})
+_SHORT = {"TUNEGATE_DATABASE_URL": "TUNEGATE_STORE__URL"}
+"""Variables with a name of their own."""
 
 
 class SettingsError(Exception):
@@ -161,7 +163,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> list[str
     for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:
             continue
-        *sections, name = variable.removeprefix(PREFIX).lower().split("__")
+        *sections, name = _SHORT.get(variable, variable).removeprefix(PREFIX).lower().split("__")
         if not sections and name not in Settings.__struct_fields__:
             continue  # a variable of something else
         table = values

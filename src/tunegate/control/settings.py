@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from tunegate.contract.base import Strict
+from tunegate.contract.secret import Secret
 
 Seconds = Annotated[float, Meta(ge=0)]
 PositiveSeconds = Annotated[float, Meta(gt=0)]
@@ -17,6 +18,23 @@ class StoreSettings(Strict):
 
     path: str | None = None
     """The SQLite file (None = tunegate.db in state_dir); put it on a local disk, never on a network file system."""
+    url: Secret | None = None
+    """A PostgreSQL database instead (postgresql://user:password@host/name), for several gateways at once; better given as TUNEGATE_DATABASE_URL."""
+    migrate_at_start: bool = True
+    """Bring a PostgreSQL schema up to date when the gateway starts; false leaves it to `tunegate db migrate`. SQLite always is."""
+    pool_size: PositiveCount = 8
+    """Connections to PostgreSQL at most, besides the one that listens."""
+    statement_timeout_s: PositiveSeconds = 5.0
+    """A PostgreSQL that does not answer for so long counts as unavailable."""
+    prepared_statements: bool = True
+    """Set false behind a pooler in transaction mode that does not know them (pgbouncer before 1.21)."""
+    notify: bool = True
+    """Tell other gateways at once what changed (LISTEN, NOTIFY); set false behind a pooler in transaction mode: they poll."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a URL of another kind of database."""
+        if self.url and not self.url.reveal().startswith(("postgresql://", "postgres://")):
+            raise ValueError("store.url: must begin with postgresql://")
 
 
 class ControlSettings(Strict):

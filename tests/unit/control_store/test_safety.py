@@ -9,8 +9,7 @@ import pytest
 
 from support.job_samples import ManualClock
 from tunegate.control.store.errors import StoreUnsafe
-from tunegate.control.store.sqlite import SqliteStore, connection, migrations, safety, store
-from tunegate.control.store.sqlite.migrations import migrate, scripts
+from tunegate.control.store.sqlite import SqliteStore, connection, safety, store
 from tunegate.control.store.sqlite.safety import check_sqlite_version, file_system_type
 
 MOUNTS = """\
@@ -96,7 +95,7 @@ async def test_anything_less_than_full_sync_is_refused(
 async def test_a_refused_store_lets_go_of_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(db: apsw.Connection, now_ms: int) -> None:
+    def refuse(*_: object) -> None:
         raise StoreUnsafe("no")
 
     with monkeypatch.context() as patch:
@@ -123,32 +122,3 @@ async def test_files_are_private_even_where_they_were_not(tmp_path: Path) -> Non
     await again.open()
     await again.close()
     assert (folder / "jobs.db").stat().st_mode & 0o777 == 0o600
-
-
-def test_migrations_are_numbered_without_gaps_and_apply_once(tmp_path: Path) -> None:
-    assert list(scripts()) == list(range(1, len(scripts()) + 1))
-    db = apsw.Connection(str(tmp_path / "jobs.db"))
-    migrate(db, 1)
-    migrate(db, 2)
-    rows = db.execute("SELECT version, applied_ms FROM schema_version").fetchall()
-    assert rows == [(version, 1) for version in scripts()]
-    db.close()
-
-
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    db = apsw.Connection(str(tmp_path / "jobs.db"))
-    migrate(db, 1)
-    db.execute("INSERT INTO schema_version VALUES (999, 1)")
-    with pytest.raises(StoreUnsafe, match="upgrade"):
-        migrate(db, 2)
-    db.close()
-
-
-def test_a_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = {1: "CREATE TABLE half (a); CREATE TABLE half (a);"}
-    monkeypatch.setattr(migrations, "scripts", lambda: broken)
-    db = apsw.Connection(str(tmp_path / "jobs.db"))
-    with pytest.raises(apsw.SQLError):
-        migrate(db, 1)
-    assert not db.table_exists(None, "half")
-    db.close()

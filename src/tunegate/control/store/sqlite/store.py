@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tunegate.control.store.errors import unavailable
+from tunegate.control.store.schema import migrate
 from tunegate.control.store.sql.statement import Transaction, Work
 from tunegate.control.store.sql.store import SqlStore
 from tunegate.control.store.sqlite import dialect
@@ -16,9 +17,9 @@ from tunegate.control.store.sqlite.connection import (
     open_reader,
     open_writer,
 )
-from tunegate.control.store.sqlite.migrations import migrate
 from tunegate.control.store.sqlite.readers import Readers
 from tunegate.control.store.sqlite.safety import FileLock, check_file_system, check_sqlite_version
+from tunegate.control.store.sqlite.schema import SqliteSchema, known
 from tunegate.control.store.sqlite.writer import Writer
 from tunegate.sdk.clock import Clock
 
@@ -44,7 +45,7 @@ class SqliteStore(SqlStore):
         self._lock.acquire()
         try:
             with closing(open_writer(self._path)) as db:
-                migrate(db, self.now_ms())
+                migrate(SqliteSchema(db), known(), self.now_ms())
         except TROUBLE as error:
             self._lock.release()
             raise unavailable() from error

@@ -1,4 +1,5 @@
 -- Jobs that wait to be launched wait here, so that the queues of engines stay short.
+-- min_writer: 3
 ALTER TABLE job ADD COLUMN launcher TEXT NOT NULL DEFAULT '';
 ALTER TABLE job ADD COLUMN queued INTEGER NOT NULL DEFAULT 0;  -- 1: waits to be launched
 
