@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunegate.contract.training import TuningPlan
 from tunegate.trainer.data.packing import PackedBatch, first_fit_decreasing, pack
+from tunegate.trainer.data.share import Share
 from tunegate.trainer.data.tokens import TokenStore
 
 DEFAULT_MICRO_TOKENS = 2048
@@ -28,6 +29,8 @@ class BatchPlan:
     seed: int
     total_steps: int
     steps_per_epoch: int
+    share: Share = Share()
+    """Which part of each batch is this process's; all else is the same in every one."""
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
 
     def epochs_at(self, step: int) -> float:
@@ -44,10 +47,10 @@ class BatchPlan:
         """The step's examples, each once, in forward passes of at most `micro_tokens` tokens.
 
         Scale each loss sum by the targets of the whole step, not of the micro batch, and the gradient is the same
-        however the examples were packed. Without packing every forward pass holds one example.
+        however the examples were packed. Without packing every forward pass holds one example. Of several processes
+        each gets its share.
         """
-        examples = self.examples(step)
-        return list(_micro_batches(self.store, examples, self.micro_tokens, packing=self.packing))
+        return list(_micro_batches(self.store, self.examples(step), self))
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._orders:
@@ -83,12 +86,12 @@ def batch_plan(store: TokenStore, tuning: TuningPlan) -> BatchPlan:
 def eval_batches(
     store: TokenStore, plan: BatchPlan, examples: NDArray[np.int64] | None = None
 ) -> Iterator[PackedBatch]:
-    """Every example of a store once (or these), in a fixed order, with the plan's token budget."""
+    """Every example of a store once (or these), in a fixed order, with the plan's token budget; of several processes each gets its share."""
     if examples is None:
         examples = np.arange(len(store), dtype=np.int64)
     for start in range(0, len(examples), EVAL_WINDOW):
         window = examples[start : start + EVAL_WINDOW]
-        yield from _micro_batches(store, window, plan.micro_tokens, packing=plan.packing)
+        yield from _micro_batches(store, window, plan)
 
 
 def epoch_order(store: TokenStore, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -110,11 +113,19 @@ def epoch_order(store: TokenStore, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def _micro_batches(
-    store: TokenStore, examples: NDArray[np.int64], budget: int, *, packing: bool
+    store: TokenStore, examples: NDArray[np.int64], plan: BatchPlan
 ) -> Iterator[PackedBatch]:
-    if not packing:
-        for example in examples:
-            yield pack(store, [example])
-        return
-    for positions in first_fit_decreasing(store.lengths[examples], budget):
+    lengths = store.lengths[examples]
+
+    def passes(part: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        if not plan.packing:
+            return list(part[:, None])
+        bins = first_fit_decreasing(lengths[part], plan.micro_tokens)
+        return [part[positions] for positions in bins]
+
+    own, idle = plan.share.of(lengths, passes)
+    for positions in own:
         yield pack(store, examples[positions])
+    if idle:
+        shortest = examples[[int(lengths.argmin())]]
+        yield from [replace(pack(store, shortest), idle=True)] * idle

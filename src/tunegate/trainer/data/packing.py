@@ -32,6 +32,8 @@ class PackedBatch:
     """[n]: indices into the TokenStore."""
     num_targets: int
     """How many labels count."""
+    idle: bool = False
+    """Run only so that all processes make equally many passes: it counts for nothing."""
 
     @property
     def num_tokens(self) -> int:
