@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from tunegate.contract.base import Wire
-from tunegate.sdk.data.text import RowInvalid, kind, read_text
+from tunegate.sdk.data.text import RowInvalid, is_usable, kind, read_text
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -23,6 +23,7 @@ ROLES: dict[str, Role] = {
     "observation": "tool",
 }
 """What data sets call the roles, and the name that chat templates know."""
+_USUAL = frozenset({"role", "content"})
 
 
 class Message(Wire):
@@ -39,12 +40,20 @@ def read_messages(value: object, what: str) -> list[Message]:
         raise RowInvalid(f"{what} is {kind(value)}, not a list of messages")
     if not value:
         raise RowInvalid(f"{what} is empty")
-    return [
-        _message(item, f"{what}[{place}]") for place, item in enumerate(cast("list[Any]", value))
-    ]
+    return [_message(item, what, place) for place, item in enumerate(cast("list[Any]", value))]
 
 
-def _message(item: object, what: str) -> Message:
+def _message(item: object, what: str, place: int) -> Message:
+    if type(item) is dict and item.keys() == _USUAL:
+        fields = cast("dict[str, Any]", item)
+        role, content = fields["role"], fields["content"]
+        # Most messages are like this: what follows would find the same, in thrice the time.
+        if type(role) is str and type(content) is str and is_usable(content) and role in ROLES:
+            return Message(role=ROLES[role], content=content)
+    return _any_message(item, f"{what}[{place}]")
+
+
+def _any_message(item: object, what: str) -> Message:
     if not isinstance(item, Mapping):
         raise RowInvalid(f"{what} is {kind(item)}, not an object")
     fields = cast("Mapping[str, Any]", item)

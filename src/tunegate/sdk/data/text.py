@@ -16,9 +16,18 @@ def read_text(value: object, what: str, *, may_be_empty: bool = False) -> str:
         raise RowInvalid(f"{what} is {kind(value)}, not a string")
     if not may_be_empty and not value.strip():
         raise RowInvalid(f"{what} is empty")
-    if ("\0" in value) if value.isascii() else _UNUSABLE.search(value):
+    if _is_broken(value):
         raise RowInvalid(f"{what} holds a NUL or half a surrogate pair")
     return value
+
+
+def is_usable(text: str) -> bool:
+    """Whether `read_text` would take this string, empty ones not."""
+    return not (text.isspace() or not text or _is_broken(text))
+
+
+def _is_broken(text: str) -> bool:
+    return "\0" in text if text.isascii() else _UNUSABLE.search(text) is not None
 
 
 def kind(value: object) -> str:

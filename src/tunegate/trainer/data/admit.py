@@ -120,7 +120,7 @@ def _teaches(
     targets: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Of which examples every text has a token that counts, and the two of a pair still differ."""
-    teaches = (targets > 0).all(axis=1)
+    teaches: NDArray[np.bool_] = np.all(targets > 0, axis=1)
     if starts.shape[1] > 1:
         ends = starts + lengths
         for place in np.flatnonzero(teaches & (lengths[:, 0] == lengths[:, 1])).tolist():

@@ -51,6 +51,8 @@ class CompiledTemplate:
             from transformers.utils import chat_template_utils
 
             self._compiled = chat_template_utils._compile_jinja_template(self._source)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            # Every render walks through them, and jinja's own chain of mappings is slow at that.
+            self._compiled.globals = dict(self._compiled.globals)
         return self._compiled
 
     @contextmanager

@@ -93,6 +93,6 @@ class TokenStore:
         return np.append(np.stack((ends[:-1], middles), axis=1).ravel(), ends[-1:])
 
 
-def cumulative(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def cumulative(lengths: Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]) -> NDArray[np.int64]:
     """The borders of things of these lengths laid end to end: one more than there are things, from 0."""
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
