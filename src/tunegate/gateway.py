@@ -20,9 +20,10 @@ from tunegate.control.outbound import Outbound
 from tunegate.control.outbox import Outbox
 from tunegate.control.reconciler import Reconciler
 from tunegate.control.registry import BackendRegistry, LauncherRegistry
+from tunegate.control.rewrapping import KeyKeeper
 from tunegate.control.sealer import Sealer
 from tunegate.control.service import JobService
-from tunegate.control.settings import WebhookSettings
+from tunegate.control.settings import KeySettings, WebhookSettings
 from tunegate.control.signing import Signer
 from tunegate.control.store.choose import make_store
 from tunegate.control.store.errors import StoreUnsafe
@@ -36,6 +37,7 @@ from tunegate.http.streams import Streams
 from tunegate.sdk.clock import Clock, SystemClock
 from tunegate.sdk.launcher import Launcher, LauncherContext
 from tunegate.settings import Settings, Tokens
+from tunegate.storage.kms import KmsKeys
 from tunegate.storage.open import open_store
 from tunegate.telemetry import get_logger
 
@@ -54,7 +56,11 @@ class Gateway:
         self._owner = f"{socket.gethostname()}-{secrets.token_hex(6)}"
         settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._store = make_store(settings.store, settings.store_path, self._clock)
-        self._sealer = Sealer(settings.key_path)
+        self._kms = _kms(settings.keys)
+        self._sealer = Sealer(settings.key_path, self._kms)
+        self._keys = KeyKeeper(
+            self._store, self._sealer, self._clock, settings.keys.check_interval_s
+        )
         self._control = self._control_context()
         self._reconciler = self._build_reconciler()
         self._egress = EgressClient(settings.egress)
@@ -123,6 +129,10 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await self._open_store()
             stack.push_async_callback(self._store.close)
+            if self._kms is not None:
+                await stack.enter_async_context(self._kms)
+            await self._keys.start()
+            stack.push_async_callback(self._keys.stop)
             for launcher in self._control.launchers.all().values():
                 await self._start_launcher(launcher, stack)
             await stack.enter_async_context(self._egress)
@@ -171,6 +181,12 @@ def own_url(server: ServerSettings) -> str:
 
 def _new_uid() -> str:
     return secrets.token_hex(10)
+
+
+def _kms(settings: KeySettings) -> KmsKeys | None:
+    if settings.kms_key_id is None:
+        return None
+    return KmsKeys(settings.kms_key_id, settings.kms_region, settings.kms_endpoint_url)
 
 
 def _signer(settings: WebhookSettings) -> Signer | None:

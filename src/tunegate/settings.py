@@ -22,6 +22,7 @@ from tunegate.control.principal import Principal
 from tunegate.control.settings import (
     ControlSettings,
     Count,
+    KeySettings,
     PluginSettings,
     StoreSettings,
     TrainerSettings,
@@ -80,13 +81,14 @@ class Settings(Strict):
     state_dir: str = DEFAULT_STATE_DIR
     """Where the gateway keeps its own files; TUNEGATE_STATE_DIR sets it too."""
     key_file: str | None = None
-    """The key that seals credentials (not set = tunegate.key in state_dir); back it up apart from the database."""
+    """The keys that seal credentials (not set = tunegate.key in state_dir); back them up apart from the database."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged."""
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
     store: StoreSettings = StoreSettings()
     control: ControlSettings = ControlSettings()
+    keys: KeySettings = KeySettings()
     webhooks: WebhookSettings = WebhookSettings()
     trainer: TrainerSettings = TrainerSettings()
     egress: EgressPolicy = EgressPolicy()

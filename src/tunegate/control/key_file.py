@@ -37,7 +37,7 @@ def change_ring(path: Path, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
     with _locked(path.parent):
         before = read_ring(path)
         after = change(before)
-        if after != before:
+        if encode_ring(after) != encode_ring(before):  # the order of the keys counts too
             with _written_aside(path, after) as aside:
                 aside.replace(path)
     return after

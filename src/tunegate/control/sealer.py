@@ -27,7 +27,8 @@ KEY = "#key"
 NONCE_BYTES = 12
 SERVICE = "service:"
 """What ids of a key service's keys begin with."""
-_VERSION = b"\x02"
+FORMAT = b"\x02"
+"""The first byte of what this release seals; values of the first format begin with the id of a key."""
 log = logging.getLogger(__name__)
 
 
@@ -74,17 +75,17 @@ class Sealer:
         for field, plain in values.items():
             nonce = secrets.token_bytes(NONCE_BYTES)
             bound = _bound(msgspec.structs.replace(place, field=field))
-            sealed[field] = _VERSION + nonce + cipher.encrypt(nonce, plain, bound)
+            sealed[field] = FORMAT + nonce + cipher.encrypt(nonce, plain, bound)
         return sealed
 
     async def open(self, context: SealContext, sealed: bytes, key: bytes | None) -> bytes:
         """The value of a field; `key` is the job's `KEY`. Raises SealBroken, unavailable."""
-        if not sealed.startswith(_VERSION):
+        if not sealed.startswith(FORMAT):
             return self._open_first_format(context, sealed)
         if key is None:
             raise SealBroken(context)
         data_key = await self._unwrap(msgspec.structs.replace(context, field=KEY), key)
-        return _decrypt(AESGCM(data_key), sealed[len(_VERSION) :], _bound(context), context)
+        return _decrypt(AESGCM(data_key), sealed[len(FORMAT) :], _bound(context), context)
 
     async def rewrapped(self, context: SealContext, key: bytes) -> bytes:
         """A job's `KEY`, wrapped by the key that wraps now. Raises SealBroken, unavailable."""
@@ -129,7 +130,7 @@ class Sealer:
         return _row(key_id, nonce + sealed)
 
     async def _unwrap(self, place: SealContext, row: bytes) -> bytes:
-        if not row.startswith(_VERSION):
+        if not row.startswith(FORMAT):
             raise SealBroken(place)
         key_id, wrapped = key_id_of(row), row.partition(b"\0")[2]
         if key_id.startswith(SERVICE) and self._service is not None:
@@ -174,21 +175,21 @@ class Sealer:
 
 def key_id_of(sealed: bytes) -> str:
     """The key that wrapped a `KEY` row, or sealed a value of the first format."""
-    return sealed.removeprefix(_VERSION).partition(b"\0")[0].decode(errors="replace")
+    return sealed.removeprefix(FORMAT).partition(b"\0")[0].decode(errors="replace")
 
 
 def is_first_format(sealed: bytes) -> bool:
     """Whether a value was sealed by a key of the ring itself."""
-    return not sealed.startswith(_VERSION)
+    return not sealed.startswith(FORMAT)
 
 
 def _row(key_id: str, wrapped: bytes) -> bytes:
-    return _VERSION + key_id.encode() + b"\0" + wrapped
+    return FORMAT + key_id.encode() + b"\0" + wrapped
 
 
 def _bound(context: SealContext, *more: str) -> bytes:
     # JSON keeps the parts apart: no tenant can be named so that it looks like another tenant and job.
-    return msgspec.json.encode([_VERSION[0], context.tenant, context.uid, context.field, *more])
+    return msgspec.json.encode([FORMAT[0], context.tenant, context.uid, context.field, *more])
 
 
 def _decrypt(cipher: AESGCM, rest: bytes, bound: bytes, context: SealContext) -> bytes:

@@ -37,6 +37,19 @@ class StoreSettings(Strict):
             raise ValueError("store.url: must begin with postgresql://")
 
 
+class KeySettings(Strict):
+    """What keeps credentials at rest."""
+
+    kms_key_id: str | None = None
+    """An AWS KMS key (id, ARN or alias) wraps the jobs' data keys, with this machine's own AWS identity; None = the key file does."""
+    kms_region: str = "us-east-1"
+    """The region of the KMS key."""
+    kms_endpoint_url: str | None = None
+    """Where KMS is, when it is not Amazon's own of the region."""
+    check_interval_s: PositiveSeconds = 30.0
+    """How soon after a rotation the secrets of live jobs are moved to the new key."""
+
+
 class ControlSettings(Strict):
     """How jobs are driven."""
 

@@ -36,6 +36,13 @@ def s3_client(policy: StoragePolicy, auth: Auth | None) -> AbstractAsyncContextM
     return _client("s3", policy.s3_endpoint_url, _session(policy, auth or Auth()), policy, auth)
 
 
+def kms_client(
+    policy: StoragePolicy, endpoint_url: str | None
+) -> AbstractAsyncContextManager[Client]:
+    """A KMS client with this machine's own identity."""
+    return _client("kms", endpoint_url, _session(policy, Auth()), policy, None)
+
+
 def _session(policy: StoragePolicy, auth: Auth) -> AioSession:
     base = _static(auth)
     if base is None and not policy.allow_ambient_credentials:

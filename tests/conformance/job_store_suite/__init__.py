@@ -6,6 +6,7 @@ from conformance.job_store_suite.jobs import JobPromises
 from conformance.job_store_suite.leases import LeasePromises
 from conformance.job_store_suite.outbox import OutboxPromises
 from conformance.job_store_suite.queue import QueuePromises
+from conformance.job_store_suite.resealing import ResealingPromises
 from conformance.job_store_suite.tokens import TokenPromises
 
 __all__ = ["JobStoreSuite"]
@@ -18,6 +19,7 @@ class JobStoreSuite(
     QueuePromises,
     AttemptPromises,
     OutboxPromises,
+    ResealingPromises,
     TokenPromises,
 ):
     """Fixtures to give: `store`, opened on the `clock`, and `reopen`, which closes it and opens its data again."""

@@ -31,6 +31,15 @@ class Submission(Wire):
     deliveries: list[NewDelivery]
 
 
+class SealedRow(Wire):
+    """One sealed field and whose it is."""
+
+    uid: str
+    tenant: str
+    field: str
+    body: bytes
+
+
 class Created(Wire):
     """`created` False: the job_id was there; `job` is the one that holds it."""
 
@@ -250,6 +259,18 @@ class JobStore(Protocol):
     # Sealed secrets
     async def get_sealed(self, uid: str, field: str) -> bytes | None: ...
     async def destroy_sealed(self, uid: str, fields: Sequence[str]) -> None: ...
+
+    async def list_sealed(
+        self, field: str, format_byte: bytes, after: tuple[str, str], limit: int
+    ) -> list[SealedRow]:
+        """Rows of this field, and rows that do not begin with `format_byte`; by (uid, field), from behind `after`."""
+        ...
+
+    async def replace_sealed(
+        self, uid: str, old: Mapping[str, bytes], new: Mapping[str, bytes]
+    ) -> bool:
+        """Write `new`, as long as all of `old` is still there as it was."""
+        ...
 
     # Tokens that operators made
     async def add_token(self, record: TokenRecord) -> None: ...

@@ -19,6 +19,7 @@ from tunegate.control.store.protocol import (
     Counts,
     Created,
     JobFilter,
+    SealedRow,
     Sent,
     Submission,
 )
@@ -30,6 +31,7 @@ from tunegate.control.store.sql import (
     leases,
     log,
     outbox,
+    resealing,
     sealed,
     tokens,
 )
@@ -49,6 +51,10 @@ class SqlStore(ABC):
 
     @abstractmethod
     async def open(self) -> None: ...
+    async def open_to_read(self) -> None:
+        """For a look from outside, beside the gateways that use it."""
+        await self.open()
+
     @abstractmethod
     async def close(self) -> None: ...
     @abstractmethod
@@ -183,6 +189,16 @@ class SqlStore(ABC):
 
     async def destroy_sealed(self, uid: str, fields: Sequence[str]) -> None:
         await self._write(lambda tx: leases.destroy_sealed(tx, uid, fields))
+
+    async def list_sealed(
+        self, field: str, format_byte: bytes, after: tuple[str, str], limit: int
+    ) -> list[SealedRow]:
+        return await self._read(lambda: resealing.list_rows(field, format_byte, after, limit))
+
+    async def replace_sealed(
+        self, uid: str, old: Mapping[str, bytes], new: Mapping[str, bytes]
+    ) -> bool:
+        return await self._write(lambda tx: resealing.replace(tx, uid, old, new))
 
     # Tokens
 

@@ -8,6 +8,7 @@ import apsw
 from tunegate.control.store.errors import StoreUnsafe
 
 BUSY_MS = 5_000
+SCRUB_BUSY_MS = 50
 LARGEST_IDLE_WAL_BYTES = 64 * 2**20
 
 TROUBLE = (
@@ -49,6 +50,15 @@ def open_writer(path: Path) -> apsw.Connection:
 def open_reader(path: Path) -> apsw.Connection:
     db = _open(path)
     db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def open_scrubber(path: Path) -> apsw.Connection:
+    """For checkpoints beside the writer: it rather gives up than keeps the writer waiting."""
+    db = _open(path)
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")
+    db.set_busy_timeout(SCRUB_BUSY_MS)
     return db
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tunegate.control.store.errors import unavailable
+from tunegate.control.store.errors import StoreUnsafe, unavailable
 from tunegate.control.store.schema import migrate
 from tunegate.control.store.sql.statement import Transaction, Work
 from tunegate.control.store.sql.store import SqlStore
@@ -20,6 +20,7 @@ from tunegate.control.store.sqlite.connection import (
 from tunegate.control.store.sqlite.readers import Readers
 from tunegate.control.store.sqlite.safety import FileLock, check_file_system, check_sqlite_version
 from tunegate.control.store.sqlite.schema import SqliteSchema, known
+from tunegate.control.store.sqlite.scrubber import Scrubber
 from tunegate.control.store.sqlite.writer import Writer
 from tunegate.sdk.clock import Clock
 
@@ -36,6 +37,7 @@ class SqliteStore(SqlStore):
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         self._writer = Writer(partial(open_writer, path), clock, self._notify)
         self._readers = Readers(partial(open_reader, path))
+        self._scrubber = Scrubber(path)
 
     async def open(self) -> None:
         """Raises StoreUnsafe where acknowledged work could be lost, `unavailable` when the disk gives trouble."""
@@ -54,8 +56,17 @@ class SqliteStore(SqlStore):
             raise
         self._writer.start()
         self._readers.start()
+        self._scrubber.start()
+
+    async def open_to_read(self) -> None:
+        """Beside the gateway that has the file open; writing methods raise `unavailable`."""
+        check_sqlite_version()
+        if not self._path.exists():
+            raise StoreUnsafe(f"There is no job store at {self._path}.")
+        self._readers.start()
 
     async def close(self) -> None:
+        await self._scrubber.stop()
         await self._writer.stop()
         await self._readers.stop()
         self._lock.release()
