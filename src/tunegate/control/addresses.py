@@ -116,6 +116,8 @@ def _without_empty(segments: tuple[str, ...]) -> tuple[str, ...]:
 
 def _decoded(segment: str) -> str:
     """Percent-decoded until nothing changes, so that `%252e` hides nothing; a decoded slash counts too."""
+    if "%" not in segment and "\\" not in segment:
+        return segment
     while (plain := unquote(segment)) != segment:
         segment = plain
     return next((p for p in re.split(r"[/\\]", segment) if p in {".", ".."}), segment)

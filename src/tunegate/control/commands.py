@@ -14,7 +14,7 @@ from tunegate.control.kept_log import kept_logs
 from tunegate.control.principal import Principal
 from tunegate.control.reading import find
 from tunegate.control.records import FINAL, JobRecord, JobState
-from tunegate.control.sealed import ALL, open_request, redacted, seal_request
+from tunegate.control.sealed import ALL, canonical, open_request, redacted, seal_request
 from tunegate.control.store.protocol import Change
 from tunegate.control.submission import counting_gpus, examine, request_fields, status_event
 from tunegate.control.views import job_view
@@ -93,7 +93,8 @@ async def _new_beginning(
 ) -> Change:
     request = await _request_to_retry(context, job, brought)
     admitted = await examine(context, principal, request, of=job)
-    fields = {**request_fields(context, admitted), **_fresh_start(context)}
+    digest = context.sealer.digest(canonical(request))
+    fields = {**request_fields(admitted, digest), **_fresh_start(context)}
     if job.used_ms >= fields["budget_ms"]:
         raise TunegateError(
             "job_not_retryable",

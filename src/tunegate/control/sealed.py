@@ -6,7 +6,7 @@ import msgspec
 
 from tunegate.contract.base import Wire
 from tunegate.contract.request import TrainRequest
-from tunegate.contract.secret import Secret, decode_hook, reveal_hook
+from tunegate.contract.secret import REDACTED, Secret, decode_hook, reveal_hook
 from tunegate.control.records import JobRecord
 from tunegate.control.sealer import KEY, SealBroken, SealContext, Sealer
 
@@ -14,6 +14,7 @@ REQUEST = "request"
 """The field that holds the request with its secrets; destroyed when the job ends."""
 CALLBACKS = "callbacks"
 """The field that holds a `SealedCallbacks`; destroyed when the last delivery is done."""
+_HIDDEN = REDACTED.encode()
 ALL = (REQUEST, CALLBACKS, KEY)
 """With the data key, without which nothing that was sealed for the job can be opened, in whatever copy."""
 
@@ -41,7 +42,7 @@ def canonical(request: TrainRequest) -> bytes:
 
 def lacks_nothing(redacted_copy: bytes, request: TrainRequest) -> bool:
     """Whether the redacted copy is the whole request: no secret stood in it."""
-    return canonical(_decoder.decode(redacted_copy)) == canonical(request)
+    return _HIDDEN not in redacted_copy and canonical(_decoder.decode(redacted_copy)) == canonical(request)
 
 
 def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:

@@ -53,7 +53,7 @@ async def submit(
             if present is None:
                 raise
             return _same(present, digest), False
-        job = _new_job(context, principal, admitted)
+        job = _new_job(context, principal, admitted, digest)
         event = status_event(job)
         created = await context.store.create_job(
             Submission(
@@ -181,7 +181,7 @@ def status_event(job: JobRecord) -> NewEvent:
     )
 
 
-def request_fields(context: ControlContext, admitted: Admitted) -> dict[str, Any]:
+def request_fields(admitted: Admitted, digest: bytes) -> dict[str, Any]:
     """The fields of a record that follow from the request; a retry writes them anew."""
     request = admitted.request
     callbacks, told = request.callbacks, callbacks_of(request)
@@ -192,7 +192,7 @@ def request_fields(context: ControlContext, admitted: Admitted) -> dict[str, Any
         "container": admitted.container,
         "budget_ms": round(admitted.container.resources.max_duration_s * 1000),
         "request": redacted,
-        "body_digest": context.sealer.digest(canonical(request)),
+        "body_digest": digest,
         "has_secrets": not lacks_nothing(redacted, request),
         "has_webhook": told is not None and told.webhook_url is not None,
         "has_stream": told is not None and told.status_stream_url is not None,
@@ -201,7 +201,9 @@ def request_fields(context: ControlContext, admitted: Admitted) -> dict[str, Any
     }
 
 
-def _new_job(context: ControlContext, principal: Principal, admitted: Admitted) -> JobRecord:
+def _new_job(
+    context: ControlContext, principal: Principal, admitted: Admitted, digest: bytes
+) -> JobRecord:
     request, admission = admitted.request, admitted.admission
     now_ms, uid = context.store.now_ms(), context.new_uid()
     return JobRecord(
@@ -222,5 +224,5 @@ def _new_job(context: ControlContext, principal: Principal, admitted: Admitted) 
         ignored=admission.ignored,
         notes=admission.notes,
         metadata=request.metadata or {},
-        **request_fields(context, admitted),
+        **request_fields(admitted, digest),
     )

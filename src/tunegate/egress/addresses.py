@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -78,6 +79,7 @@ def refusal(
     return None
 
 
+@lru_cache(maxsize=1024)
 def parse(host: str) -> Address | None:
     """The address that a literal stands for, in any spelling that resolvers take (0x7f.1, 017700000001); None for names."""
     host = host.removesuffix(".").replace("%25", "%")

@@ -4,11 +4,16 @@ import re
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _WITH_QUERY = frozenset({"http", "https", "ws", "wss"})
+_USUAL = frozenset({"s3", "https", "http", "file", "wss", "ws"})
+_AUTHORITY_END = re.compile(r"[/?#]")
 HIDDEN = "***"
 
 
 def scheme_of(uri: str) -> str:
     """The scheme in lower case, or an empty string for a plain path or hub id."""
+    head = uri[: max(0, uri.find("://"))]
+    if not head or head in _USUAL:
+        return head
     found = _SCHEME.match(uri)
     return found[1].lower() if found else ""
 
@@ -50,7 +55,11 @@ def query_of(uri: str) -> str | None:
 
 def has_credentials(uri: str) -> bool:
     """Whether the authority holds a user name or password (`https://user:pass@host/`)."""
-    return bool(scheme_of(uri)) and "@" in re.split(r"[/?#]", _SCHEME.sub("", uri), maxsplit=1)[0]
+    return "@" in uri and bool(scheme_of(uri)) and "@" in _authority(uri)
+
+
+def _authority(uri: str) -> str:
+    return _AUTHORITY_END.split(_SCHEME.sub("", uri), maxsplit=1)[0]
 
 
 def public_address(uri: str) -> str:
@@ -64,5 +73,5 @@ def public_address(uri: str) -> str:
 
 def public_origin(uri: str) -> str:
     """`scheme://host/***`: the path of a webhook may be a credential of its own."""
-    authority = re.split(r"[/?#]", _SCHEME.sub("", uri), maxsplit=1)[0].rpartition("@")[2]
+    authority = _authority(uri).rpartition("@")[2]
     return f"{scheme_of(uri)}://{authority}/{HIDDEN}" if scheme_of(uri) else HIDDEN
