@@ -1,6 +1,7 @@
 """Doing what `decide` asks for: the effect where there is one, then the guarded write."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +51,13 @@ class Actor:
     verify_manifest: Verify
     state_dir: Path
     gateway_url: str
+    may_act: Callable[[str], bool]
+    """Whether the lease on a job is still ours, as far as we know: asked before every effect."""
 
     async def act(self, look: Look) -> JobRecord | None:
         """Decide and do it. Returns the job if there is more to do at once, None when the lease is given back or lost."""
+        if not self.may_act(look.base.uid):
+            return None
         try:
             return await self._perform(look, decide(look.now))
         except EngineUnavailable:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tunegate.control.acting import Actor
 from tunegate.control.engines import Engines
+from tunegate.control.held import Held
 from tunegate.control.looking import Observer
 from tunegate.control.manifest import VerifyManifest
 from tunegate.control.orphans import Orphans
@@ -57,9 +58,8 @@ class Reconciler:
         self._room = {name: one.capabilities.queue_depth for name, one in launchers.items()}
         engines = Engines(launchers)
         sightings = Sightings()
-        self._observer = Observer(
-            store, engines, sightings, settings, webhooks.replay_window_s
-        )
+        self._held = Held()
+        self._observer = Observer(store, engines, sightings, settings, webhooks.replay_window_s)
         self._actor = Actor(
             store=store,
             engines=engines,
@@ -69,9 +69,9 @@ class Reconciler:
             verify_manifest=verify_manifest,
             state_dir=state_dir,
             gateway_url=gateway_url,
+            may_act=lambda uid: self._held.may_act(uid, store.now_ms()),
         )
         self._orphans = Orphans(store, engines, settings)
-        self._in_hand: set[str] = set()
         self._failures: dict[str, int] = {}
         self._work = WorkLoop(
             name="reconciler",
@@ -114,7 +114,7 @@ class Reconciler:
 
     async def tend(self, job: JobRecord) -> None:
         """Look after one leased job until it can wait. An error of ours backs off this job alone."""
-        self._in_hand.add(job.uid)
+        self._held.take(job)
         try:
             await self._drive(job)
             self._failures.pop(job.uid, None)
@@ -122,7 +122,7 @@ class Reconciler:
             logger.exception("job %s: could not be looked after", job.uid)
             await self._back_off(job)
         finally:
-            self._in_hand.discard(job.uid)
+            self._held.drop(job.uid)
 
     async def _drive(self, job: JobRecord) -> None:
         current: JobRecord | None = job
@@ -157,12 +157,15 @@ class Reconciler:
     async def _renew_leases(self) -> None:
         while True:
             await self._clock.sleep(self._settings.lease_s / 3)
-            if self._in_hand:
+            if uids := self._held.uids():
                 lease_ms = int(self._settings.lease_s * 1000)
+                until_ms = self._store.now_ms() + lease_ms
                 try:
-                    await self._store.renew_leases(self._owner, list(self._in_hand), lease_ms)
+                    kept = await self._store.renew_leases(self._owner, uids, lease_ms)
                 except Exception:
                     logger.exception("leases can't be renewed now")
+                else:
+                    self._held.renewed(uids, kept, until_ms)
 
     async def _hunt_orphans(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from tunegate.launchers.local.logs import follow_log
 from tunegate.launchers.local.machine import look
 from tunegate.launchers.local.runs import Runs
 from tunegate.launchers.local.settings import LocalSettings
+from tunegate.launchers.local.turn import Turn
 from tunegate.sdk.launcher import (
     FINISHED,
     Capabilities,
@@ -56,6 +57,7 @@ class LocalLauncher(Launcher):
         path = Path(context.state_dir).resolve() / "runs"
         self._runs = Runs(path, self._machine, settings)
         self._lock = threading.Lock()
+        self._turn = Turn(path)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -82,7 +84,7 @@ class LocalLauncher(Launcher):
         return NativeRequest(kind="process", body=body)
 
     async def start(self) -> None:
-        await self._do(self._runs.load)
+        await self._do(self._runs.advance)
 
     async def submit(self, run: Run) -> None:
         await self._do(lambda: self._submit(run))
@@ -141,7 +143,10 @@ class LocalLauncher(Launcher):
         """Disk and processes are slow: one thread at a time does them, never the event loop."""
 
         def locked() -> T:
-            with self._lock:
+            with self._lock, self._turn.taken() as is_news:
+                if is_news:  # so is all at the start
+                    self._runs.load()
+                    self._runs.advance()
                 return work()
 
         try:

@@ -47,7 +47,7 @@ class Runs:
         self._boot_id = boot_id()
 
     def load(self) -> None:
-        """Take over what an earlier gateway left."""
+        """Take over what an earlier gateway left, or another one beside this did."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(self.path)
         read = (RunFolder(path).read("run", RunRecord) for path in self.path.iterdir())
@@ -113,7 +113,7 @@ class Runs:
     def advance(self) -> None:
         """See what became of the runs that were started, and start those that fit.
 
-        Only this gateway grants and stops, so a waiting run is as it was: its folder is left alone until its turn.
+        Whoever has the turn grants and stops, so a waiting run is as it was: its folder is left alone.
         """
         looked_at = [self._look(record) for record in tuple(self._unsettled.values())]
         held = [grant for grant in looked_at if grant is not None]

@@ -14,11 +14,21 @@ import pytest
 from tunegate.contract.container import ContainerFile, ContainerSpec, ResourceRequest
 from tunegate.contract.secret import Secret
 from tunegate.contract.training import AttemptTicket
-from tunegate.launchers.local import LocalLauncher
+from tunegate.launchers.local import LocalLauncher, turn
 from tunegate.launchers.local.folder import RunFolder, Supervisor
+from tunegate.launchers.local.queue import Grant
 from tunegate.launchers.local.settings import LocalSettings
+from tunegate.launchers.local.turn import Turn
 from tunegate.sdk.clock import SystemClock
-from tunegate.sdk.launcher import FINISHED, LauncherContext, LaunchRefused, Run, RunState, RunStatus
+from tunegate.sdk.launcher import (
+    FINISHED,
+    EngineUnavailable,
+    LauncherContext,
+    LaunchRefused,
+    Run,
+    RunState,
+    RunStatus,
+)
 from tunegate.sdk.testing.launcher import SLEEP, LauncherConformance, seen_in_processes, text
 
 SUITE = LauncherConformance()
@@ -260,3 +270,38 @@ async def test_only_named_variables_pass(tmp_path: Path, monkeypatch: pytest.Mon
     assert "'OMP_NUM_THREADS': '1'" in said
     assert "hidden" not in said
     await launcher.cleanup(run.name)
+
+
+async def test_two_gateways_take_turns_on_one_machine(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    other = new_launcher(tmp_path, gpus=2)
+    await other.start()
+    one_gpu = ResourceRequest(gpus=1, cpus=1, memory_bytes=2**20)
+    runs = [SUITE.run(SLEEP, resources=one_gpu) for _ in range(3)]
+    for number, run in enumerate(runs):
+        await (launcher, other)[number % 2].submit(run)
+        await (launcher, other)[1 - number % 2].submit(run)  # both may try, one run comes of it
+    for each in (launcher, other, launcher):
+        states = await each.poll([run.name for run in runs])
+        assert [states[run.name].state for run in runs] == [
+            RunState.RUNNING,
+            RunState.RUNNING,
+            RunState.PENDING,
+        ]
+    granted = [folder_of(tmp_path, run).read("grant", Grant) for run in runs[:2]]
+    assert sorted(grant.gpu_ids[0] for grant in granted if grant) == ["0", "1"]
+    await other.cancel(runs[0].name, 0)
+    assert (await end_of(launcher, runs[0])).state is RunState.STOPPED
+    await SUITE.until(launcher, runs[2].name, RunState.RUNNING)
+    await launcher.cleanup(runs[0].name)
+    assert (await other.poll([runs[0].name]))[runs[0].name].state is RunState.ABSENT
+
+
+async def test_a_gateway_that_does_not_let_go_makes_the_engine_unavailable(
+    launcher: LocalLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "WAIT_S", 0.0)
+    with Turn(tmp_path / "runs").taken(), pytest.raises(EngineUnavailable):
+        await launcher.poll([])
+    assert await launcher.poll([]) == {}
