@@ -29,7 +29,7 @@ class BatchPlan:
     seed: int
     total_steps: int
     steps_per_epoch: int
-    share: Share = Share()
+    share: Share = field(default_factory=Share)
     """Which part of each batch is this process's; all else is the same in every one."""
     _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict, repr=False, compare=False)
 

@@ -33,8 +33,8 @@ class ByteLengths:
         """`core` is a `tokenizers.Tokenizer`."""
         from tokenizers import decoders
 
-        self._byte_level = isinstance(core.decoder, decoders.ByteLevel)
-        self._normalises = core.normalizer is not None
+        self.byte_level = isinstance(core.decoder, decoders.ByteLevel)
+        self._normaliser = core.normalizer
         vocabulary: dict[str, int] = core.get_vocab(with_added_tokens=False)
         added = {i: token.content for i, token in core.get_added_tokens_decoder().items()}
         self._table = np.zeros(max([-1, *vocabulary.values(), *added]) + 1, np.int64)
@@ -74,9 +74,11 @@ class ByteLengths:
         return np.cumsum(steps[:-1]) > 0, wrong
 
     def _fits(self, text: str, size: int) -> bool:
-        if not self._byte_level or (self._normalises and not text.isascii()):
+        if size != _bytes(text, len(text)):
             return False
-        return size == _bytes(text, len(text))
+        # A normaliser may have moved bytes about with the same sum.
+        normaliser = self._normaliser
+        return normaliser is None or text.isascii() or normaliser.normalize_str(text) == text
 
 
 def _bytes(text: str, characters: int) -> int:
