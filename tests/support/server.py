@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import uvicorn
 from litestar import Litestar
 
-from tunegate.http.protocol import HttpProtocol
+from tunegate.http.protocol import HttpProtocol, Limits
 
 
 async def until(true: Callable[[], object], timeout_s: float = 10) -> None:
@@ -24,11 +24,13 @@ def listen() -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Litestar, listener: socket.socket) -> AsyncIterator[str]:
+async def serving(
+    app: Litestar, listener: socket.socket, limits: Limits | None = None
+) -> AsyncIterator[str]:
     """The address of the running application."""
     config = uvicorn.Config(
         app,
-        http=HttpProtocol,
+        http=HttpProtocol.limited(limits or Limits()),
         log_config=None,
         lifespan="on",
         ws="none",

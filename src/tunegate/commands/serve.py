@@ -3,6 +3,7 @@
 import argparse
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,11 +17,14 @@ from msgspec import structs
 from tunegate.control.sealer import KeyFileUnsafe
 from tunegate.control.signing import SigningSecretInvalid
 from tunegate.gateway import Gateway
-from tunegate.http.protocol import HttpProtocol
+from tunegate.http.protocol import HttpProtocol, Limits
 from tunegate.settings import Settings, SettingsError, load
 from tunegate.telemetry import configure
 
 _BACKLOG = 2048
+_FILES_WANTED = 65_536
+_OTHER_FILES = 256
+"""Files that are no connections of clients: the store, engines, webhooks."""
 _GC_THRESHOLDS = (50_000, 20, 50)
 """Collections are rarer than Python's own choice: they make the slowest requests slow."""
 _UNUSABLE = (OSError, ValueError, KeyFileUnsafe, SigningSecretInvalid)
@@ -61,6 +65,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if server.started else 1
 
 
+def _raise_file_limit() -> int:
+    """As many files as this process may ask for: each connection is one, and the usual 1,024 are soon gone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return _FILES_WANTED if soft == resource.RLIM_INFINITY else soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
 class _Server(uvicorn.Server):
     """Uvicorn that ends streams before it waits for requests, and keeps start-up objects out of the collector's way."""
 
@@ -71,7 +85,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 gateway.app,
                 loop="uvloop",
-                http=HttpProtocol,
+                http=HttpProtocol.limited(Limits.of(server, _raise_file_limit() - _OTHER_FILES)),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -79,6 +93,7 @@ class _Server(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,
+                backlog=_BACKLOG,
                 timeout_keep_alive=server.idle_timeout_s,
                 timeout_graceful_shutdown=server.shutdown_grace_s,
             )

@@ -11,7 +11,9 @@ from tunegate.control.principal import Principal
 from tunegate.http.auth import Authenticator, hold_to_policy
 from tunegate.http.door import Door
 from tunegate.http.facade import Context
+from tunegate.http.inventory import hold_inventory
 from tunegate.http.openapi import build_document
+from tunegate.http.pressure import Pressure
 from tunegate.http.problems import answer_exception
 from tunegate.http.routes import CONTROLLERS
 
@@ -37,8 +39,13 @@ def create_app(
 ) -> Litestar:
     """The ASGI application around a control plane. `lifespan` starts and stops what lives as long as it does."""
     app = create_routes(lifespan)
+    hold_inventory(app)
     app.state.context = context
     app.state.authenticator = Authenticator(tokens, metrics_open=context.settings.metrics_open)
     app.state.openapi = msgspec.json.encode(build_document(app, context.settings))
-    app.asgi_handler = Door(app.asgi_handler, context.settings, context.streams, context.meters)
+    settings = context.settings
+    app.state.pressure = pressure = Pressure(
+        settings.max_requests, settings.max_body_memory_bytes, settings.overload_unready_s
+    )
+    app.asgi_handler = Door(app.asgi_handler, settings, context.streams, context.meters, pressure)
     return app

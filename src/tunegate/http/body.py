@@ -6,11 +6,14 @@ from typing import Any, cast
 from litestar import Request
 from litestar.types import HTTPDisconnectEvent, HTTPRequestEvent
 
+from tunegate.http.pressure import Pressure
 from tunegate.sdk.errors import TunegateError
 
 
 async def read_body(request: Request[Any, Any, Any], limit_bytes: int, deadline_s: float) -> bytes:
-    """All of the body. Raises `body_too_large`, `body_too_slow`, and `malformed_json` when it ends early."""
+    """All of the body. Raises `body_too_large`, `body_too_slow`, `unavailable` under pressure, and `malformed_json`
+    when it ends early.
+    """
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length[:20]) > limit_bytes:
         raise TunegateError("body_too_large")
@@ -23,10 +26,12 @@ async def read_body(request: Request[Any, Any, Any], limit_bytes: int, deadline_
 
 async def _receive_all(request: Request[Any, Any, Any], limit_bytes: int) -> bytes:
     body = bytearray()
+    pressure = cast("Pressure", request.app.state.pressure)
     while True:
         message = cast("HTTPRequestEvent | HTTPDisconnectEvent", await request.receive())
         if message["type"] == "http.disconnect":
             raise TunegateError("malformed_json", "The body ended early.")
+        pressure.hold(request.scope["state"], len(message["body"]))
         body += message["body"]
         if len(body) > limit_bytes:
             raise TunegateError("body_too_large")

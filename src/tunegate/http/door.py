@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, names we answer to, streams that nobody reads, the access log.
+"""The outermost layer: request ids, names we answer to, pressure, streams that nobody reads, the access log.
 
 It stands around the whole application, so that what no route answers (404, 405) is held to the same rules.
 """
@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from tunegate.http.head import check_head
+from tunegate.http.heads import answer_head
 from tunegate.http.meters import Meters
+from tunegate.http.pressure import Pressure
 from tunegate.http.problems import encode_problem
 from tunegate.http.settings import ServerSettings
 from tunegate.http.streams import Streams
@@ -22,8 +25,8 @@ from tunegate.telemetry import get_logger
 log = get_logger(__name__)
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_ANY_HOST_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Probes and scrapers call by address; these answer no question that a foreign web page could put."""
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Probes and scrapers call by address, under pressure too; these answer no question that a foreign web page could put."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARD = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  recognised, not bound
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -31,6 +34,8 @@ _FIXED_HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 
 
@@ -42,12 +47,18 @@ class Door:
     """An ASGI layer. Wraps the application's handler and passes on what may come in."""
 
     def __init__(
-        self, app: ASGIApp, settings: ServerSettings, streams: Streams, meters: Meters
+        self,
+        app: ASGIApp,
+        settings: ServerSettings,
+        streams: Streams,
+        meters: Meters,
+        pressure: Pressure,
     ) -> None:
         self._app = app
         self._settings = settings
         self._streams = streams
         self._meters = meters
+        self._pressure = pressure
         public = urlsplit(settings.public_url or "")
         self._public = public.netloc.encode()
         names = {*settings.allowed_hosts, settings.host, public.hostname or ""} - WILDCARD
@@ -62,26 +73,39 @@ class Door:
         request_id = _request_id(headers)
         scope["state"]["request_id"] = request_id
         status = 500
+        entered = False
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, entered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                own = (*_FIXED_HEADERS, (b"x-request-id", request_id.encode()))
+                own = (*_fixed_headers(scope, message), (b"x-request-id", request_id.encode()))
                 message["headers"] = [*message["headers"], *own]
+                if entered and "stream" in scope["state"]:  # they have a limit of their own
+                    entered = False
+                    self._pressure.leave(scope["state"])
             elif message["type"] == "http.response.body" and "stream" in scope["state"]:
                 await self._send_within_limit(message, send)
                 return
             await send(message)
 
         try:
+            check_head(scope, headers)
             self._check_names(scope, headers)
-            await self._app(scope, receive, answer)
+            if scope["path"] not in _PROBES:
+                self._pressure.enter()
+                entered = True
+            if scope["method"] == "HEAD":
+                await answer_head(self._app, scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
         except TunegateError as error:
             await _send_problem(error, request_id, answer)
         except _Stalled:
             pass  # the server cuts a connection whose answer was not finished
         finally:
+            if entered:
+                self._pressure.leave(scope["state"])
             streamed = "stream" in scope["state"]
             await self._streams.release(scope)
             self._meters.streams.set(self._streams.open_count)
@@ -96,7 +120,7 @@ class Door:
 
     def _check_names(self, scope: HTTPScope, headers: dict[bytes, bytes]) -> None:
         """Against DNS rebinding and forged cross-site calls: by what name, and from which page, we were called."""
-        if scope["method"] in _SAFE and scope["path"] in _ANY_HOST_PATHS:
+        if scope["method"] in _SAFE and scope["path"] in _PROBES:
             return
         if not self._is_ours(headers.get(b"host", b"")):
             raise TunegateError("host_not_allowed")
@@ -136,6 +160,14 @@ class Door:
 def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id", b"")
     return given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _fixed_headers(scope: HTTPScope, start: Message) -> tuple[tuple[bytes, bytes], ...]:
+    """Pages say themselves what they may load."""
+    if scope["path"].startswith("/schema"):
+        own = {name.lower() for name, _ in start.get("headers", ())}
+        return tuple(pair for pair in _FIXED_HEADERS if pair[0] not in own)
+    return _FIXED_HEADERS
 
 
 async def _send_problem(error: TunegateError, request_id: str, send: Any) -> None:

@@ -43,6 +43,8 @@ class Operation:
     access: Access
     answers: Mapping[int, Answer]
     description: str = ""
+    changes: str = ""
+    """What it changes, in a few words; every method but GET says it, GET changes nothing."""
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     body_optional: bool = False

@@ -55,6 +55,8 @@ def encode_problem(error: TunegateError, request_id: str) -> tuple[int, dict[str
     headers = {"content-type": MEDIA_TYPE}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if error.code == "bad_http":  # what follows may have been meant for somebody else
+        headers["connection"] = "close"
     if status == 409:
         headers["x-should-retry"] = "false"
     if status in (429, 503) or error.retry_after_s is not None:

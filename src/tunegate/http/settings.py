@@ -21,6 +21,16 @@ class ServerSettings(Strict):
     """How clients and trainers reach the gateway (None = http://host:port); set it behind a proxy and on clusters."""
     allowed_hosts: list[str] = []
     """Names in the Host header that are taken besides loopback, `host` and that of `public_url`; "*" takes any."""
+    head_deadline_s: PositiveSeconds = 10.0
+    """How long a client may take to send its request line and headers."""
+    max_connections: PositiveCount = 4096
+    """Connections at the same time; at the limit an idle one is closed for the next, and where all work it gets a 503."""
+    max_requests: PositiveCount = 1024
+    """Requests worked on at the same time, streams and probes apart; the next one gets a 503 with retry-after."""
+    max_body_memory_bytes: PositiveCount = 134_217_728
+    """What the bodies under way may hold together; the next one gets a 503 with retry-after."""
+    overload_unready_s: PositiveSeconds = 10.0
+    """Once requests were turned away for so long without a break, /readyz says so and load can go to other replicas."""
     body_limit_bytes: PositiveCount = 262_144
     """Longest body of a request; a job is a few kB, so more is a mistake or an attack."""
     body_deadline_s: PositiveSeconds = 30.0
@@ -30,7 +40,7 @@ class ServerSettings(Strict):
     stream_ping_s: PositiveSeconds = 15.0
     """A sign of life on quiet event streams, so that proxies keep them open."""
     stream_stall_s: PositiveSeconds = 60.0
-    """A stream whose reader takes nothing for so long is cut; it can come back with Last-Event-ID."""
+    """A client that takes nothing of its answer for so long is cut; a stream can come back with Last-Event-ID."""
     idle_timeout_s: PositiveCount = 75
     """Idle connections are closed after this; keep it above the idle time of a proxy in front."""
     shutdown_grace_s: PositiveCount = 20

@@ -65,7 +65,7 @@ async def test_an_endless_head_is_cut(make_app: AppFactory) -> None:
         connected(url, HEAD + "X-Long: " + "x" * HEAD_LIMIT_BYTES) as (reader, _),
     ):
         async with asyncio.timeout(10):
-            assert (await reader.read()).startswith(b"HTTP/1.1 400")
+            assert (await reader.read()).startswith(b"HTTP/1.1 431")
 
 
 async def test_an_offer_to_upgrade_is_passed_over(make_app: AppFactory) -> None:

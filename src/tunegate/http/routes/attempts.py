@@ -27,6 +27,7 @@ class AttemptController(Controller):
         status_code=200,
         opt=Operation(
             summary="Claim an attempt",
+            changes="the attempt belongs to this run",
             description="The trainer's first act: the winner is given the job's credentials, every other run is refused.",
             access=Access.ATTEMPT,
             answers={200: Answer("Granted; holds the credentials.", ClaimGrant)},
@@ -48,6 +49,7 @@ class AttemptController(Controller):
         status_code=200,
         opt=Operation(
             summary="Push a trainer's events",
+            changes="the job's events, progress and state",
             access=Access.ATTEMPT,
             answers={200: Answer("All up to `accepted_through` are durable.", EventReceipt)},
             body=EventBatch,

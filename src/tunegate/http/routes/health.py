@@ -1,10 +1,14 @@
 """For those who look after the gateway."""
 
+from typing import cast
+
 from litestar import Controller, Response, get
 
 from tunegate.http.facade import AnyRequest, context_of, jobs_of
 from tunegate.http.meters import CONTENT_TYPE
 from tunegate.http.operation import Access, Answer, Operation
+from tunegate.http.pressure import Pressure
+from tunegate.sdk.errors import TunegateError
 
 _OK = b'{"status":"ok"}'
 
@@ -35,6 +39,9 @@ class HealthController(Controller):
     )
     async def readyz(self, request: AnyRequest) -> Response[bytes]:
         await jobs_of(request).ready()
+        pressure = cast("Pressure", request.app.state.pressure)
+        if trouble := pressure.trouble():
+            raise TunegateError("unavailable", trouble)
         return Response(_OK, media_type="application/json")
 
     @get(

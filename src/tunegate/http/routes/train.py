@@ -15,6 +15,7 @@ from tunegate.sdk.errors import TunegateError
 
 _SUBMIT = Operation(
     summary="Submit a training job",
+    changes="stores a job, which will run",
     description="The same job_id with the same body again answers 200 with the same job and launches nothing twice.",
     access=Access.WRITE,
     answers={
@@ -67,6 +68,7 @@ class TrainController(Controller):
         status_code=200,
         opt=Operation(
             summary="Cancel a job",
+            changes="the job is to stop",
             description="Idempotent; a finished job is returned as it is, with a `detail` that says so.",
             access=Access.WRITE,
             answers={200: Answer("The job.", Job)},
@@ -80,6 +82,7 @@ class TrainController(Controller):
         status_code=200,
         opt=Operation(
             summary="Let a failed or cancelled job go on from its last checkpoint",
+            changes="the job runs again",
             description="Send the job's request again as the body when its credentials were destroyed.",
             access=Access.WRITE,
             answers={200: Answer("The job, queued again.", Job)},
@@ -97,6 +100,7 @@ class TrainController(Controller):
         "/{job_id:str}",
         opt=Operation(
             summary="Forget a finished job",
+            changes="the job's records go",
             description="Removes its records; its artifacts stay where they are.",
             access=Access.WRITE,
             answers={204: Answer("Forgotten.")},

@@ -38,6 +38,7 @@ class WebhookController(Controller):
         status_code=202,
         opt=Operation(
             summary="Send webhooks again",
+            changes="webhooks wait to be sent again",
             description=(
                 "Dead letters behind the newest delivered one, or those that `ids` names, in order and with all their "
                 "tries. A new address may be given; it is needed once the job's own was destroyed."
