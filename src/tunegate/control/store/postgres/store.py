@@ -11,13 +11,14 @@ from tunegate.contract.secret import Secret
 from tunegate.control.settings import StoreSettings
 from tunegate.control.store.errors import unavailable
 from tunegate.control.store.postgres.connections import conninfo, open_pool
-from tunegate.control.store.postgres.creating import Creator, create_all
+from tunegate.control.store.postgres.creating import create_all
 from tunegate.control.store.postgres.hints import Hints
 from tunegate.control.store.postgres.runner import Runner
 from tunegate.control.store.postgres.schema import PostgresSchema, check_server, known
 from tunegate.control.store.postgres.trouble import TROUBLE
 from tunegate.control.store.protocol import Created, Submission
 from tunegate.control.store.schema import check_current, migrate, state_of
+from tunegate.control.store.sql.creator import Creator
 from tunegate.control.store.sql.statement import Transaction, Work
 from tunegate.control.store.sql.store import SqlStore
 from tunegate.sdk.clock import Clock
@@ -39,6 +40,7 @@ class PostgresStore(SqlStore):
         self._creator = Creator(
             lambda submissions: self._write(lambda tx: create_all(tx, submissions)),
             super().create_job,
+            sort=True,  # two groups that meet in the unique index wait for each other in one order only
         )
         self._under_way: set[asyncio.Task[Any]] = set()
 

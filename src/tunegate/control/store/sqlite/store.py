@@ -1,13 +1,15 @@
 """`SqliteStore`: works run in the writer's thread or in a reader's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from tunegate.control.store.errors import StoreUnsafe, unavailable
+from tunegate.control.store.protocol import Created, Submission
 from tunegate.control.store.schema import migrate
+from tunegate.control.store.sql.creator import Creator
 from tunegate.control.store.sql.statement import Transaction, Work
 from tunegate.control.store.sql.store import SqlStore
 from tunegate.control.store.sqlite import dialect
@@ -17,6 +19,7 @@ from tunegate.control.store.sqlite.connection import (
     open_reader,
     open_writer,
 )
+from tunegate.control.store.sqlite.creating import create_all, rows_of
 from tunegate.control.store.sqlite.readers import Readers
 from tunegate.control.store.sqlite.safety import FileLock, check_file_system, check_sqlite_version
 from tunegate.control.store.sqlite.schema import SqliteSchema, known
@@ -37,6 +40,7 @@ class SqliteStore(SqlStore):
         self._lock = FileLock(path.with_name(path.name + ".lock"))
         self._writer = Writer(partial(open_writer, path), clock, self._notify)
         self._readers = Readers(partial(open_reader, path))
+        self._creator = Creator(self._create_all, super().create_job)
         self._scrubber = Scrubber(path)
 
     async def open(self) -> None:
@@ -73,6 +77,14 @@ class SqliteStore(SqlStore):
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
+
+    async def create_job(self, submission: Submission) -> Created:
+        return await self._creator.create(submission)
+
+    async def _create_all(self, group: Sequence[Submission]) -> list[Created]:
+        now_ms = self.now_ms()
+        rows = [rows_of(submission, now_ms) for submission in group]
+        return await self._writer.run(lambda tx: create_all(tx, rows))
 
     async def _write(self, work: Callable[[Transaction], Work[T]]) -> T:
         return await self._writer.run(lambda tx: dialect.write(tx.db, tx, work(tx)))
