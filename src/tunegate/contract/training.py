@@ -143,6 +143,10 @@ class StoragePolicy(Strict):
     """Plain http:// sources besides https://."""
     allow_private_addresses: bool = False
     """Loopback and private ranges may be dialled (laptops, tests, in-cluster stores)."""
+    allowed_networks: list[str] = []
+    """Networks (CIDR) that may be dialled whatever the other rules say: for a store in one's own network."""
+    proxy_url: str | None = None
+    """A proxy through which stores, model hub and trackers are reached; it must refuse private addresses itself."""
     hub_endpoint: str | None = None
     """A mirror of the model hub; None = the public one."""
 

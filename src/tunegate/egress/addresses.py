@@ -19,6 +19,8 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""The upper half of the interface part of ISATAP addresses, in any network; the lower half is an IPv4 address."""
 
 
 def _table(entries: dict[str, str]) -> tuple[tuple[Network, str], ...]:
@@ -45,7 +47,9 @@ _NEVER = _table({
     "::/128": "an unspecified address",
     "::ffff:0:0/96": "an IPv4 address in disguise",
     "64:ff9b::/96": "an IPv4 address in disguise",
+    "fd00:42::42/128": "a cloud metadata address",
     "fd00:ec2::/32": "a cloud metadata address",
+    "fd20:ce::254/128": "a cloud metadata address",
     "fe80::/10": "a link-local address",
     "ff00::/8": "a multicast address",
 })  # fmt: skip
@@ -74,8 +78,11 @@ def refusal(
     for network, words in _PRIVATE:
         if _within(address, (network,)):
             return None if allow_private else words
-    if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6:
-        return "not a public address"
+    if isinstance(address, IPv6Address):
+        if address not in _GLOBAL_IPV6:
+            return "not a public address"
+        if int(address) >> 32 & 0xFFFF_FFFF in _ISATAP:
+            return "an IPv4 address in disguise"
     return None
 
 

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from tunegate.egress.addresses import refusal
-from tunegate.egress.policy import EgressPolicy, EgressRefused
+from tunegate.egress.policy import EgressPolicy, EgressRefused, parse_url
 
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 SocketFactory = Callable[[AddrInfo], socket.socket]
@@ -18,11 +18,15 @@ SocketFactory = Callable[[AddrInfo], socket.socket]
 def guarded_socket_factory(policy: EgressPolicy) -> SocketFactory:
     """A `socket_factory` for aiohttp connectors that raises EgressRefused for an address the policy forbids."""
     networks = policy.networks()
+    proxy_port = None if policy.proxy_url is None else parse_url(policy.proxy_url).port
 
     def make_socket(info: AddrInfo) -> socket.socket:
         family, kind, protocol, _, (host, port, *_) = info
         # Through a proxy the only address dialled is the proxy's, and that is the operator's own word.
-        if policy.proxy_url is None:
+        if proxy_port is not None:
+            if port != proxy_port:
+                raise EgressRefused("The address is not the proxy's.")
+        else:
             words = refusal(
                 ip_address(host),
                 allow_private=policy.allow_private_addresses,

@@ -51,8 +51,10 @@ class EgressPolicy(Strict):
     """An egress proxy through which all goes; it must refuse private addresses itself, as names are then resolved there."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError when a network is not written as CIDR."""
+        """Raise ValueError when a network is not written as CIDR, or the proxy is no http(s) address."""
         self.networks()
+        if self.proxy_url is not None and parse_url(self.proxy_url).scheme not in {"http", "https"}:
+            raise ValueError("proxy_url must begin with http:// or https://")
 
     def networks(self) -> tuple[Network, ...]:
         """`allowed_networks`, parsed."""

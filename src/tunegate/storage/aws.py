@@ -127,8 +127,8 @@ def _client(
     guarded: Any = partial(_GuardedSession, egress_policy(policy))
     config = AioConfig(
         http_session_cls=guarded,
-        # An empty table, as None would mean the proxies of the environment.
-        proxies={},
+        # An empty table where there is none, as None would mean the proxies of the environment.
+        proxies={scheme: policy.proxy_url for scheme in ("http", "https") if policy.proxy_url},
         signature_version="s3v4" if service == "s3" else None,
         s3={"addressing_style": "path" if policy.s3_path_style else "auto"},
         retries={"mode": "standard", "total_max_attempts": TRIES},

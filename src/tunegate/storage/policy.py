@@ -12,7 +12,9 @@ def egress_policy(policy: StoragePolicy) -> EgressPolicy:
     return EgressPolicy(
         allow_http=policy.allow_http,
         allow_private_addresses=policy.allow_private_addresses,
+        allowed_networks=tuple(policy.allowed_networks),
         allowed_ports=(),
+        proxy_url=policy.proxy_url,
         connect_timeout_s=CONNECT_TIMEOUT_S,
         total_timeout_s=READ_TIMEOUT_S,
     )

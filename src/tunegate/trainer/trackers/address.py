@@ -14,7 +14,7 @@ from tunegate.storage.policy import egress_policy
 def check_address(kind: str, address: str, policy: StoragePolicy) -> None:
     """Hold it to the rules of the stores, names looked up. Raises TunegateError config_invalid.
 
-    Trackers dial by themselves, so that a name whose address changes later is not noticed.
+    Trackers dial by themselves: what they dial from Python is checked again at the socket, the helper process of W&B is not.
     """
     parts = urlsplit(address)
     if parts.scheme == "file":
@@ -22,16 +22,23 @@ def check_address(kind: str, address: str, policy: StoragePolicy) -> None:
         if not any(folder.is_relative_to(Path(root).resolve()) for root in policy.file_roots):
             raise _refused(kind, "its folder lies outside of what the operator allows.")
         return
-    words = check_url(address, egress_policy(policy))
+    rules = egress_policy(policy)
+    words = check_url(address, rules)
     if words is not None:
         raise _refused(kind, words)
+    if rules.proxy_url is not None:
+        return  # names are looked up there
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
     except OSError:
         return  # the tracker will say so in its own time, which costs a note and not the job
     for *_, place in found:
         number = parse(str(place[0]))
-        words = number and refusal(number, allow_private=policy.allow_private_addresses)
+        words = number and refusal(
+            number,
+            allow_private=rules.allow_private_addresses,
+            allowed_networks=rules.networks(),
+        )
         if words:
             raise _refused(kind, f"its host is {words}, which is not allowed.")
 
