@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -56,33 +57,37 @@ def free_port() -> int:
 class GatewayProcess:
     """`tunegate serve` on loopback, with state, log and configuration below `home`; an async context manager.
 
-    The AWS identity of the operator (the one that may assume the jobs' roles) is the S3 server's own.
+    The AWS identity of the operator (the one that may assume the jobs' roles) is the S3 server's own; without a server
+    jobs must do without S3. `environment` wins over all: replicas are given one token, database and state folder by it.
     `kill` and `start` may be called in turn: the port, token and state stay the same.
     """
 
     def __init__(
         self,
         home: Path,
-        s3: S3Server,
+        s3: S3Server | None,
         *,
         extra_config: str = "",
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.token = secrets.token_urlsafe(24)
+        given = dict(environment or {})
+        self.token = given.setdefault("TRAINER_API_TOKEN", secrets.token_urlsafe(24))
         self.home = home
         self.state_dir = home / "state"
         self.log_file = home / "gateway.log"
         self.seconds_to_ready = 0.0
         self._port = free_port()
         self._config = extra_config + CONFIG.format(
-            state=self.state_dir, home=home, port=self._port, s3=s3.endpoint_url
+            state=self.state_dir,
+            home=home,
+            port=self._port,
+            s3=s3.endpoint_url if s3 else "http://127.0.0.1:9",
         )
         self._environment = {
             **os.environ,
-            "TRAINER_API_TOKEN": self.token,
-            "AWS_ACCESS_KEY_ID": s3.access_key,
-            "AWS_SECRET_ACCESS_KEY": s3.secret_key,
-            **(environment or {}),
+            "AWS_ACCESS_KEY_ID": s3.access_key if s3 else "none",
+            "AWS_SECRET_ACCESS_KEY": s3.secret_key if s3 else "none",
+            **given,
         }
         self._process: asyncio.subprocess.Process | None = None
 
@@ -129,10 +134,20 @@ class GatewayProcess:
         """End it as a crash would."""
         await self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stop it in its tracks, as a paused machine would; nobody's connection is closed."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     async def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.send_signal(how)
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)  # a frozen one ends too
             await process.wait()
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
