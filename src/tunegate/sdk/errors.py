@@ -140,6 +140,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _failure("artifact_mismatch", 82, "The result is not what was trained", "Report this with the job's log; the weights were not published."),
     _failure("artifact_damaged", 83, "A file of the result was damaged on its way", "Retry; if it comes again, check the disks and the object store.", origin=Origin.INFRA, retryable=True),
     _failure("interrupted", 77, "The run was stopped from outside", "Retry: it goes on from the last checkpoint.", origin=Origin.INFRA, retryable=True),
+    _failure("rank_lost", 84, "One of the job's processes died, or could not be reached", "Retry: it goes on from the last checkpoint. If it comes again, ask for more memory, or fewer GPUs.", origin=Origin.INFRA, retryable=True),
     _failure("superseded", 78, "Another run of this attempt won the claim", "Nothing to do.", origin=Origin.INFRA),
     _failure("gateway_unreachable", 79, "The trainer could not reach the gateway", "Check that the runs can reach server.public_url.", origin=Origin.INFRA, retryable=True),
     _failure("trainer_crashed", 1, "The trainer ended with an error of its own", "Report this with the job's log.", origin=Origin.GATEWAY),

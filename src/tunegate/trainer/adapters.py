@@ -238,4 +238,4 @@ def _whole(value: float) -> float | int:
 def _size(parameter: nn.Parameter) -> int:
     """Numbers in a parameter; 4-bit weights stand two to a byte."""
     packed = getattr(parameter, "quant_state", None)
-    return parameter.numel() * 2 if packed is not None else parameter.numel()
+    return parameter.numel() * parameter.itemsize * 2 if packed is not None else parameter.numel()

@@ -1,9 +1,10 @@
 """One attempt from its claim to its exit code, whatever happens in between."""
 
 import contextlib
+import os
 import secrets as random_names
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +20,9 @@ from tunegate.trainer.background import Background
 from tunegate.trainer.claim import claim_attempt
 from tunegate.trainer.config import Launch
 from tunegate.trainer.deadline import Deadline
+from tunegate.trainer.distributed.limits import check_served
+from tunegate.trainer.distributed.place import ALONE, Place
+from tunegate.trainer.distributed.team import Team
 from tunegate.trainer.errors import as_failure, output_storage_errors
 from tunegate.trainer.gateway import GatewayClient
 from tunegate.trainer.logbook import Logbook
@@ -30,15 +34,21 @@ if TYPE_CHECKING:
     from tunegate.trainer.trackers.following import Followers
 
 
-def run_attempt(launch: Launch) -> int:
-    """Claim, train, report; gives the exit code."""
+def run_attempt(launch: Launch, place: Place = ALONE) -> int:
+    """Claim, train, report; gives the exit code. Of several processes only rank 0 claims, reports and publishes."""
     stop, clock, run_uid = StopFlag(), SystemClock(), random_names.token_hex(16)
     stop.on_signals()
+    if not place.is_main:
+        from tunegate.trainer.distributed.member import run_member
+
+        return run_member(launch, place, stop, clock)
     with Background() as background, _client(launch, run_uid, background) as client:
+        team = Team(place, stop, background)
         try:
             grant = _grant(launch, client, background, stop, clock)
         except TunegateError as error:
             print(error, flush=True)
+            team.call_off(error)
             return _exit_code(error.code)
         except StopRequested:
             return _exit_code("interrupted")
@@ -48,7 +58,9 @@ def run_attempt(launch: Launch) -> int:
         deadline = Deadline(stop, clock, _budget_s(grant.remaining_s, launch.spec))
         background.start(deadline.watch())
         try:
-            return _Attempt(launch, grant, run_uid, background, reporter, stop, deadline).run()
+            return _Attempt(
+                launch, grant, run_uid, team, background, reporter, stop, deadline
+            ).run()
         finally:
             logbook.close()
 
@@ -61,6 +73,7 @@ class _Attempt:
         launch: Launch,
         grant: ClaimGrant,
         run_uid: str,
+        team: Team,
         background: Background,
         reporter: Reporter,
         stop: StopFlag,
@@ -69,6 +82,7 @@ class _Attempt:
         self._launch = launch
         self._grant = grant
         self._run_uid = run_uid
+        self._team = team
         self._background = background
         self._reporter = reporter
         self._stop = stop
@@ -77,7 +91,9 @@ class _Attempt:
 
     def run(self) -> int:
         spec = self._launch.spec
+        self._team.when_stuck(self._end_at_once)
         try:
+            check_served(spec, self._team.place.world)
             with output_storage_errors(spec.output.output_uri):
                 output = self._opened(spec.output.output_uri)
         except TunegateError as error:
@@ -96,16 +112,21 @@ class _Attempt:
 
         run = Run(
             self._launch.spec, self._grant, self._run_uid, self._launch.work_dir,
-            output, logs, self._background, self._reporter, self._stop, self._deadline,
+            output, logs, self._team, self._background, self._reporter, self._stop, self._deadline,
         )  # fmt: skip
         try:
             self._start_trackers()
-            self._reporter.emit(train(run))
-        except (StopRequested, Stopped) as stopped:
-            step = stopped.step if isinstance(stopped, Stopped) else None
-            return self._stopped(stopped.reason, step)
+            succeeded = train(run)
         except Exception as error:  # noqa: BLE001 (every end has a code)
-            return self._failed(error)
+            cause = self._team.explain(error)
+            if isinstance(cause, StopRequested | Stopped):
+                self._team.leave()
+                step = cause.step if isinstance(cause, Stopped) else None
+                return self._stopped(cause.reason, step)
+            return self._failed(cause)
+        self._team.leave()
+        if succeeded is not None:
+            self._reporter.emit(succeeded)
         return 0
 
     def _start_trackers(self) -> None:
@@ -131,18 +152,22 @@ class _Attempt:
 
     def _failed(self, error: Exception) -> int:
         failure = as_failure(error)
+        self._team.leave(failure)
         if failure.code != "superseded":
             if failure is not error:
                 self._write_traceback(error)
             self._reporter.failed(failure.code, failure.detail)
         return _exit_code(failure.code)
 
+    def _end_at_once(self, failure: TunegateError) -> None:
+        """Another rank has failed, and this one's main thread is in a call that does not come back."""
+        self._reporter.failed(failure.code, failure.detail)
+        self._reporter.flush(timeout_s=10.0)
+        os._exit(_exit_code(failure.code))
+
     def _write_traceback(self, error: Exception) -> None:
         """Into the log alone, and without the job's secrets."""
-        hidden = _revealed(self._grant.secrets)
-        for line in "".join(traceback.format_exception(error)).splitlines():
-            for secret in hidden:
-                line = line.replace(secret, "***")  # noqa: PLW2901
+        for line in traceback_lines(error, self._grant.secrets):
             self._reporter.logbook.complain(line)
 
     @contextlib.contextmanager
@@ -212,6 +237,15 @@ def _budget_s(remaining_s: float, spec: TrainingSpec) -> float:
 
 def _exit_code(code: str) -> int:
     return CATALOGUE[code].exit_code or 1
+
+
+def traceback_lines(error: Exception, secrets: TrainerSecrets) -> Iterator[str]:
+    """Without the secrets."""
+    hidden = _revealed(secrets)
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        for secret in hidden:
+            line = line.replace(secret, "***")  # noqa: PLW2901
+        yield line
 
 
 def _revealed(secrets: TrainerSecrets) -> list[str]:

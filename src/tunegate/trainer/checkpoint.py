@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tunegate.contract.attempt import ManifestFile
 from tunegate.contract.base import Wire
+from tunegate.trainer.distributed.whole import put, whole
 from tunegate.trainer.files import describe_file, describe_files
 from tunegate.trainer.state import TrainState
 
@@ -61,11 +62,11 @@ def step_of(folder: str) -> int | None:
 
 
 def take_snapshot(loop: "Loop", digest: str) -> Snapshot:
-    """Copy all that must be saved."""
+    """Copy all that must be saved. Where weights are sharded all ranks must do it, and rank 0 gets it."""
     from tunegate.trainer.optimizer import flatten
 
     tensors, numbers = flatten(loop.optimizer, loop.forward.model)
-    weights = {name: p.detach().to("cpu", copy=True) for name, p in loop.parameters.items()}
+    weights = {name: whole(p) for name, p in loop.parameters.items()}
     train = msgspec.json.decode(msgspec.json.encode(loop.state), type=TrainState)
     return Snapshot(
         digest=digest,
@@ -114,20 +115,29 @@ def verifies(folder: Path, marker: Marker) -> bool:
         return False
 
 
-def load_checkpoint(folder: Path, loop: "Loop") -> None:
-    """Put a verified checkpoint into a fresh loop. Raises KeyError or ValueError when it does not fit the model."""
-    import torch
-    from safetensors.torch import load_file
+def load_checkpoint(folder: Path | None, loop: "Loop") -> None:
+    """Put a verified checkpoint, which rank 0 alone has, into a fresh loop of any number of ranks.
 
+    Raises KeyError or ValueError when it does not fit the model.
+    """
     from tunegate.trainer.optimizer import restore
 
-    saved = msgspec.json.decode((folder / STATE).read_bytes(), type=SavedState)
-    weights = load_file(folder / WEIGHTS)
-    if weights.keys() != loop.parameters.keys():
+    ranks = loop.ranks
+    content = None if folder is None else (folder / STATE).read_bytes()
+    saved = msgspec.json.decode(ranks.broadcast(content) or b"", type=SavedState)
+    weights = _tensors(folder, WEIGHTS)
+    if folder is not None and weights.keys() != loop.parameters.keys():
         raise ValueError("the checkpoint is of other parameters")
-    with torch.no_grad():
-        for name, parameter in loop.parameters.items():
-            parameter.copy_(weights[name])
-    restore(loop.optimizer, loop.forward.model, (load_file(folder / OPTIMIZER), saved.optimizer))
-    loop.best = load_file(folder / BEST) if (folder / BEST).exists() else None
+    put(loop.parameters, ranks.spread(weights))
+    state = (_tensors(folder, OPTIMIZER), saved.optimizer)
+    restore(loop.optimizer, loop.forward.model, state, ranks)
+    best = dict(ranks.spread(_tensors(folder, BEST)))
+    loop.best = best or None
     loop.adopt(saved.train)
+
+
+def _tensors(folder: Path | None, name: str) -> dict[str, Tensor]:
+    """None where this rank has no checkpoint, or the checkpoint no such file."""
+    from safetensors.torch import load_file
+
+    return load_file(folder / name) if folder is not None and (folder / name).exists() else {}

@@ -4,6 +4,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from tunegate.contract.attempt import SucceededEvent
+from tunegate.sdk.storage import ObjectStore
 from tunegate.trainer.export import Trained, export
 from tunegate.trainer.publish import publish
 from tunegate.trainer.push import PushFailed, push_to_hub
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from tunegate.trainer.run import Run
 
 
-def deliver(run: "Run", trained: Trained) -> SucceededEvent:
+def deliver(run: "Run", output: ObjectStore, trained: Trained) -> SucceededEvent:
     """The way of the result. Raises TunegateError, or StopRequested when another run has taken over."""
     spec, say, folder = run.spec, run.reporter, run.work_dir / "result"
     say.phase("saving", "writing and checking the result")
@@ -28,7 +29,7 @@ def deliver(run: "Run", trained: Trained) -> SucceededEvent:
     say.phase("uploading", "uploading the result")
     uri, sha256 = run.background.run(
         publish(
-            run.output, folder, spec.output.output_uri, made.files,
+            output, folder, spec.output.output_uri, made.files,
             job_id=spec.job_id, attempt=run.grant.attempt, fence=run.grant.fence,
         )
     )  # fmt: skip

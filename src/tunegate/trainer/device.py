@@ -1,4 +1,4 @@
-"""`Device`: where this process computes and which one of several it is. The one place that knows."""
+"""`Device`: where this process computes."""
 
 import contextlib
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 
 from tunegate.contract.training import TrainingSpec
+from tunegate.sdk.errors import TunegateError
+from tunegate.trainer.distributed.place import ALONE, Place
 
 Half = Literal["bf16", "fp16"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -15,31 +17,34 @@ DTYPE_NAMES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A single process for now: rank 0 of 1."""
+    """The one place that knows of CUDA."""
 
     torch_device: torch.device
-    rank: int = 0
-    world: int = 1
 
     @property
     def is_cuda(self) -> bool:
         return self.torch_device.type == "cuda"
-
-    @property
-    def is_main(self) -> bool:
-        return self.rank == 0
 
     def synchronize(self) -> None:
         if self.is_cuda:
             torch.cuda.synchronize(self.torch_device)
 
 
-def pick_device(cpu_threads: int | None) -> Device:
-    """A CUDA device where there is one."""
+def pick_device(cpu_threads: int | None, place: Place = ALONE) -> Device:
+    """A CUDA device of its own for each process of a node, where there are any; else its share of the CPUs.
+
+    Raises TunegateError config_invalid when there are more processes than devices.
+    """
     if torch.cuda.is_available():
+        there = torch.cuda.device_count()
+        if place.local_world > there > 1:
+            sentence = f"{place.local_world} processes have {there} GPUs between them."
+            raise TunegateError("config_invalid", sentence)
+        if there > 1:  # else the launcher shows each process its own
+            torch.cuda.set_device(place.local_rank)
         return Device(torch.device("cuda", torch.cuda.current_device()))
     if cpu_threads is not None:
-        torch.set_num_threads(cpu_threads)
+        torch.set_num_threads(max(1, cpu_threads // place.local_world))
     return Device(torch.device("cpu"))
 
 

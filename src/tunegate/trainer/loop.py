@@ -14,6 +14,8 @@ from tunegate.contract.attempt import ProgressEvent
 from tunegate.contract.training import TuningPlan
 from tunegate.sdk.errors import TunegateError
 from tunegate.trainer.data import BatchPlan
+from tunegate.trainer.distributed.ranks import Ranks
+from tunegate.trainer.distributed.whole import number, put, whole
 from tunegate.trainer.divergence import FATAL, NOTED
 from tunegate.trainer.evaluate import HeldOut, evaluate
 from tunegate.trainer.forward import CausalForward
@@ -34,6 +36,7 @@ class Saver(Protocol):
 
     def due(self, step: int) -> bool: ...
     def save(self, loop: "Loop") -> None: ...
+    def resumed(self, step: int) -> None: ...
 
 
 @dataclass
@@ -51,6 +54,8 @@ class Loop:
     state: TrainState = field(default_factory=TrainState)
     best: dict[str, Tensor] | None = None
     """The weights of the best evaluation, kept only where early stopping may go back to them."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """All of them decide alike, from numbers that are the same everywhere."""
 
     def __post_init__(self) -> None:
         self.parameters = trainable(self.forward.model)
@@ -77,7 +82,7 @@ class Loop:
                     break
             if self.state.step >= self.plan.total_steps:
                 break
-            self.stop.check()
+            self.ranks.check(self.stop)
             self._train_step()
             if self.saver.due(self.state.step):
                 self.saver.save(self)
@@ -89,21 +94,29 @@ class Loop:
         state, began_s = self.state, time.monotonic()
         rate = learning_rate(self.tuning, state.step, self.plan.total_steps)
         set_learning_rate(self.optimizer, rate)
-        torch.manual_seed(self.tuning.seed * 1_000_003 + state.step)
+        torch.manual_seed(self.tuning.seed * 1_000_003 + state.step + (self.ranks.place.rank << 40))
         batches = self.plan.micro_batches(state.step)
-        weight = sum(int(self.objective.weights(batch).sum()) for batch in batches)
-        scores = Scores(self.objective)
+        counted = [batch for batch in batches if not batch.idle]
+        weight, tokens = self.ranks.total(
+            (
+                sum(int(self.objective.weights(batch).sum()) for batch in counted),
+                sum(batch.num_tokens for batch in counted),
+            )
+        )
+        scores = Scores(self.objective, self.ranks)
         for batch in batches:
             score = self.objective.score(batch)
-            self.scaler.scale(score.losses.sum() / weight).backward()
-            scores.add(batch, score)
+            share = 0 if batch.idle else 1
+            self.scaler.scale(score.losses.sum() * share / weight).backward()
+            if not batch.idle:
+                scores.add(batch, score)
+        self.ranks.sum_gradients(self.parameters.values())
         self.scaler.unscale_(self.optimizer)
-        norm = clip_grad_norm_(self.parameters.values(), self.tuning.max_grad_norm).item()
+        norm = number(clip_grad_norm_(self.parameters.values(), self.tuning.max_grad_norm))
         means = scores.read()
         self._update(means.loss, norm)
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.monotonic() - began_s
-        tokens = sum(batch.num_tokens for batch in batches)
         state.step, state.tokens = state.step + 1, state.tokens + tokens
         state.seconds += seconds
         state.last_loss = means.loss
@@ -208,11 +221,9 @@ class Loop:
     def _evaluate(self) -> None:
         if self.held_out is None:
             return
-        found = evaluate(self.held_out, self.plan, self.stop)
+        found = evaluate(self.held_out, self.plan, self.stop, self.ranks)
         if self.state.note_eval(found.loss) and self.tuning.early_stopping_patience:
-            self.best = {
-                name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()
-            }
+            self.best = {name: whole(p) for name, p in self.parameters.items()}
         others = {f"eval_{name}": value for name, value in found.values.items()}
         self.state.eval_values = others
         values = {"eval_loss": found.loss, **others, **self.objective.derived(found.loss)}
@@ -232,9 +243,7 @@ class Loop:
         best = self.best
         if best is None or self.state.best_step == self.state.step:
             return
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(best[name])
+        put(self.parameters, self.ranks.spread(best))
         self.reporter.note(
             f"the weights of step {self.state.best_step} are kept: eval_loss was lowest there"
         )

@@ -30,10 +30,12 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
 
 def load_model(
-    folder: Path, spec: TrainingSpec, precision: Precision, device: Device
+    folder: Path, spec: TrainingSpec, precision: Precision, device: Device, *, sharded: bool = False
 ) -> "PreTrainedModel":
     """The base model on its device, quantised when the job asks for it, without cache and with segment attention.
 
+    `sharded`: it will be divided among processes. What is not quantised stays on the CPU until then, and 4-bit weights
+    are stored as numbers of the other weights' dtype, so that FSDP can gather all of a block at once.
     Raises TunegateError model_invalid or config_invalid.
     """
     from transformers import AutoModelForCausalLM
@@ -41,7 +43,8 @@ def load_model(
     attention.register()
     settings: dict[str, Any] = {"dtype": precision.weights, "trust_remote_code": False}
     if spec.quantization is not None:
-        settings["quantization_config"] = _quantization(spec.quantization)
+        storage = precision.weights if sharded else torch.uint8
+        settings["quantization_config"] = _quantization(spec.quantization, storage)
         if device.is_cuda:
             settings["device_map"] = {"": device.torch_device.index}
     loader: Any = AutoModelForCausalLM
@@ -63,7 +66,7 @@ def load_model(
         raise TunegateError("model_invalid", sentence)
     model.config.use_cache = False
     if spec.quantization is None:
-        model.to(device.torch_device)
+        model.to("cpu" if sharded else device.torch_device)
     elif spec.quantization.kind == "int8" and not device.is_cuda:
         _prepare_8bit_for_cpu(model)
     elif not device.is_cuda:
@@ -126,7 +129,7 @@ def _load_error(folder: Path, error: Exception) -> Exception:
     return TunegateError("model_invalid", sentence)
 
 
-def _quantization(plan: QuantizationPlan) -> Any:
+def _quantization(plan: QuantizationPlan, storage: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
     if plan.kind == "int8":
@@ -136,6 +139,7 @@ def _quantization(plan: QuantizationPlan) -> Any:
         bnb_4bit_quant_type=plan.kind,
         bnb_4bit_use_double_quant=plan.double_quant,
         bnb_4bit_compute_dtype=DTYPES[DTYPE_NAMES[plan.compute_dtype]],
+        bnb_4bit_quant_storage=storage,
     )
 
 

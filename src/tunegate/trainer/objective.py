@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunegate.trainer.data import PackedBatch
+from tunegate.trainer.distributed.ranks import Ranks
 from tunegate.trainer.forward import CausalForward
 
 
@@ -67,11 +68,25 @@ class Means(NamedTuple):
     losses: list[float]
 
 
+class Counted(NamedTuple):
+    """Of one process's batches: sums of the objective's `names`, and loss, weight and number of each example."""
+
+    sums: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    weights: NDArray[np.int64]
+    examples: NDArray[np.int64]
+
+
 class Scores:
     """Collects the scores of batches on the device and reads them there once."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        ranks: Ranks = Ranks(),  # noqa: B008 (without state)
+    ) -> None:
         self._objective = objective
+        self._ranks = ranks
         self._batches: list[PackedBatch] = []
         self._tensors: list[Tensor] = []
 
@@ -80,21 +95,33 @@ class Scores:
         self._tensors.append(torch.cat((score.sums, score.losses.detach())))
 
     def read(self) -> Means:
-        """Waits for the device."""
-        numbers = torch.cat(self._tensors).double().cpu().numpy()
+        """Waits for the device. Of several processes, the means over all of them."""
+        parts = self._ranks.gather(self._counted())
+        sums = np.sum([part.sums for part in parts], axis=0)
+        losses = np.concatenate([part.losses for part in parts])
+        weights = np.concatenate([part.weights for part in parts])
+        return Means(
+            loss=float(losses.sum() / weights.sum()),
+            values=dict(zip(self._objective.names, (sums / weights.sum()).tolist(), strict=True)),
+            examples=np.concatenate([part.examples for part in parts]).tolist(),
+            losses=(losses / np.maximum(weights, 1)).tolist(),
+        )
+
+    def _counted(self) -> Counted:
         names = self._objective.names
         sums = np.zeros(len(names))
+        if not self._batches:
+            return Counted(sums, np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+        numbers = torch.cat(self._tensors).double().cpu().numpy()
         losses: list[NDArray[np.float64]] = []
         for batch in self._batches:
             size = len(names) + len(batch.example_ids)
             sums += numbers[: len(names)]
             losses.append(numbers[len(names) : size])
             numbers = numbers[size:]
-        flat = np.concatenate(losses)
-        weights = np.concatenate([self._objective.weights(batch) for batch in self._batches])
-        return Means(
-            loss=float(flat.sum() / weights.sum()),
-            values=dict(zip(names, (sums / weights.sum()).tolist(), strict=True)),
-            examples=np.concatenate([batch.example_ids for batch in self._batches]).tolist(),
-            losses=(flat / np.maximum(weights, 1)).tolist(),
+        return Counted(
+            sums=sums,
+            losses=np.concatenate(losses),
+            weights=np.concatenate([self._objective.weights(batch) for batch in self._batches]),
+            examples=np.concatenate([batch.example_ids for batch in self._batches]),
         )

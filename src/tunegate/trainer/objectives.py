@@ -2,6 +2,7 @@
 
 from tunegate.contract.training import TuningPlan
 from tunegate.trainer.data import BatchPlan, Prepared, TokenStore
+from tunegate.trainer.distributed.ranks import Ranks
 from tunegate.trainer.evaluate import HeldOut
 from tunegate.trainer.forward import CausalForward
 from tunegate.trainer.objective import Likelihood, Objective
@@ -17,6 +18,7 @@ def make_objective(
     plan: BatchPlan,
     reporter: Reporter,
     stop: StopFlag,
+    ranks: Ranks,
 ) -> tuple[Objective, HeldOut | None]:
     """The objective of the training and of its evaluation. Called before the weights change. Raises StopRequested."""
     if not data.train.pairs:
@@ -25,7 +27,7 @@ def make_objective(
     reporter.phase("preparing", "what the model prefers before it is trained")
 
     def preference(store: TokenStore, *, training: bool) -> Preference:
-        reference = reference_losses(forward, store, plan, stop, seen=training)
+        reference = reference_losses(forward, store, plan, stop, seen=training, ranks=ranks)
         return Preference(forward, tuning.dpo_beta, reference)
 
     objective = preference(data.train, training=True)

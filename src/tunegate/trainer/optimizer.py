@@ -1,5 +1,6 @@
 """The optimizer, and its state as plain tensors and numbers."""
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -8,6 +9,8 @@ from torch.optim import Optimizer
 
 from tunegate.contract.training import TuningPlan
 from tunegate.trainer.device import Device
+from tunegate.trainer.distributed.ranks import Ranks
+from tunegate.trainer.distributed.whole import part_like, whole
 
 Flat = tuple[dict[str, Tensor], dict[str, float | int | bool]]
 """State tensors and numbers by `parameter|key`."""
@@ -79,20 +82,25 @@ def flatten(optimizer: Optimizer, model: nn.Module) -> Flat:
         for key, value in state.items():
             place = f"{names[id(parameter)]}|{key}"
             if isinstance(value, Tensor):
-                tensors[place] = value.detach().to("cpu", copy=True)
+                tensors[place] = whole(value)
             elif isinstance(value, int | float | bool):
                 numbers[place] = value
     return tensors, numbers
 
 
-def restore(optimizer: Optimizer, model: nn.Module, flat: Flat) -> None:
-    """Put a flattened state back as it was. Raises KeyError when it belongs to other parameters."""
+def restore(
+    optimizer: Optimizer,
+    model: nn.Module,
+    flat: Flat,
+    ranks: Ranks = Ranks(),  # noqa: B008 (without state)
+) -> None:
+    """Put a flattened state of rank 0 back as it was. Raises KeyError when it belongs to other parameters."""
     # load_state_dict would round states that are finer than their parameters.
     parameters = trainable(model)
     optimizer.state.clear()
-    for part in flat:
-        for place, value in part.items():
-            name, _, key = place.rpartition("|")
-            parameter = parameters[name]
-            kept = value.to(parameter.device) if isinstance(value, Tensor) else value
-            optimizer.state[parameter][key] = kept
+    tensors, numbers = flat
+    for place, value in chain(ranks.spread(tensors), ranks.broadcast(numbers).items()):
+        name, _, key = place.rpartition("|")
+        parameter = parameters[name]
+        kept = part_like(value, parameter) if isinstance(value, Tensor) else value
+        optimizer.state[parameter][key] = kept

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunegate.trainer.data import BatchPlan, PackedBatch, TokenStore, eval_batches
+from tunegate.trainer.distributed.ranks import Ranks
 from tunegate.trainer.forward import CausalForward
 from tunegate.trainer.objective import Score
 from tunegate.trainer.stop import StopFlag
@@ -48,7 +49,13 @@ class Preference:
 
 @torch.no_grad()
 def reference_losses(
-    forward: CausalForward, store: TokenStore, plan: BatchPlan, stop: StopFlag, *, seen: bool
+    forward: CausalForward,
+    store: TokenStore,
+    plan: BatchPlan,
+    stop: StopFlag,
+    *,
+    seen: bool,
+    ranks: Ranks = Ranks(),  # noqa: B008 (without state)
 ) -> NDArray[np.float32]:
     """Losses of both answers of each pair under the model before its first step [pairs, 2].
 
@@ -61,7 +68,10 @@ def reference_losses(
     with _as_before(forward):
         for batch in eval_batches(store, plan, examples):
             stop.check()
-            found[batch.example_ids] = forward.text_losses(batch).view(-1, 2).cpu().numpy()
+            losses = forward.text_losses(batch).view(-1, 2)
+            if not batch.idle:
+                found[batch.example_ids] = losses.cpu().numpy()
+    ranks.add_up(found)
     forward.model.train(was_training)
     return found
 

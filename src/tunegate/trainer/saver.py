@@ -53,7 +53,9 @@ class CheckpointSaver:
         save_steps: int | None,
         after: Callable[[], Awaitable[None]],
         clock_s: Callable[[], float] = time.monotonic,
+        announce: Callable[[bool], object] = lambda _: None,
     ) -> None:
+        """`announce` tells the other ranks whether a snapshot is taken now, where they must help with it."""
         self._store = store
         self._prefix = prefix
         self._folder = work_dir / "checkpoints"
@@ -64,6 +66,7 @@ class CheckpointSaver:
         self._save_steps = save_steps
         self._after = after
         self._clock_s = clock_s
+        self._announce = announce
         self._pace = SavePace(clock_s())
         self._running: Future[None] | None = None
         self._begun_step = 0
@@ -81,6 +84,11 @@ class CheckpointSaver:
 
     def due(self, step: int) -> bool:
         """Ask after every step: the steps are timed by it. A named number of steps wins over the pace."""
+        due = self._due(step)
+        self._announce(due)
+        return due
+
+    def _due(self, step: int) -> bool:
         self._pace.step_ended(self._clock_s())
         self._deadline.reserve(self._pace.reserve_s)
         if self._running is not None and not self._running.done():
@@ -103,9 +111,11 @@ class CheckpointSaver:
         self._wait_until(stop)
         for _ in range(LAST_TRIES):
             if self.saved_step == loop.state.step or stop.left_s < self._pace.save_s:
-                return
+                break
+            self._announce(True)
             self.save(loop)
             self._wait_until(stop)
+        self._announce(False)
 
     def wait(self) -> None:
         """Until the last checkpoint is complete. A failed upload is noted; training goes on without it."""
