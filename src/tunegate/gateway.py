@@ -27,11 +27,14 @@ from tunegate.control.settings import KeySettings, WebhookSettings
 from tunegate.control.signing import Signer
 from tunegate.control.store.choose import make_store
 from tunegate.control.store.errors import StoreUnsafe
+from tunegate.control.token_keeper import TokenKeeper
 from tunegate.egress import EgressClient, EgressFailed, EgressRefused, check_url
 from tunegate.http.app import create_app
+from tunegate.http.auth import Authenticator
 from tunegate.http.door import WILDCARD
 from tunegate.http.facade import Context
 from tunegate.http.meters import Meters
+from tunegate.http.oidc import OidcVerifier
 from tunegate.http.settings import ServerSettings
 from tunegate.http.streams import Streams
 from tunegate.sdk.clock import Clock, SystemClock
@@ -67,8 +70,21 @@ class Gateway:
         self._outbox = self._build_outbox()
         self.streams = Streams(settings.server.max_streams)
         self.jobs = JobService(self._control)
-        context = Context(self.jobs, settings.server, self.streams, Meters(self._store.counts))
-        self.app: Litestar = create_app(context, tokens, self._lifespan)
+        self._tokens = TokenKeeper(self._store, self._clock)
+        meters = Meters(self._store.counts)
+        context = Context(self.jobs, settings.server, self.streams, meters, self._tokens)
+        self.app: Litestar = create_app(context, self._authenticator(tokens), self._lifespan)
+
+    def _authenticator(self, tokens: Tokens) -> Authenticator:
+        auth, resolvers = self.settings.auth, [self._tokens.principal]
+        if auth.oidc is not None:
+            resolvers.append(OidcVerifier(auth.oidc, self._egress.fetch, self._clock).principal)
+        return Authenticator(
+            tokens,
+            resolvers,
+            required=auth.required or auth.oidc is not None,
+            metrics_open=self.settings.server.metrics_open,
+        )
 
     def _control_context(self) -> ControlContext:
         settings, allowed = self.settings, self.settings.plugins.allowed_distributions
@@ -136,6 +152,8 @@ class Gateway:
             for launcher in self._control.launchers.all().values():
                 await self._start_launcher(launcher, stack)
             await stack.enter_async_context(self._egress)
+            self._tokens.start()
+            stack.push_async_callback(self._tokens.stop)
             await self._outbox.start()
             stack.push_async_callback(self._outbox.stop)
             await self._reconciler.start()

@@ -29,6 +29,7 @@ from tunegate.control.settings import (
     WebhookSettings,
 )
 from tunegate.egress.policy import EgressPolicy
+from tunegate.http.oidc import OidcSettings
 from tunegate.http.settings import ServerSettings
 
 PREFIX = "TUNEGATE_"
@@ -60,12 +61,18 @@ class TokenSettings(Strict):
     """A file that holds the token, such as a mounted secret."""
     read_only: bool = False
     """May look, may not submit, cancel, retry or forget."""
+    admin: bool = False
+    """May make and revoke tokens, and read the audit log."""
     uri_prefixes: list[str] | None = None
     """Data, weights and results must lie below one of these (not set = anywhere)."""
     backends: list[str] | None = None
     """Backends that may be used (not set = any)."""
+    launchers: list[str] | None = None
+    """Launchers that may be used; a job that names none runs on the first that is there (not set = any)."""
     max_gpus: Count | None = None
-    """GPUs that all its unfinished jobs together may ask for (not set = no limit)."""
+    """GPUs that the tenant's running jobs together may hold; further jobs wait their turn (not set = no limit)."""
+    max_jobs: Count | None = None
+    """Unfinished jobs that the tenant may have at once (not set = no limit)."""
 
 
 class AuthSettings(Strict):
@@ -73,6 +80,10 @@ class AuthSettings(Strict):
 
     tokens: list[TokenSettings] = []
     """Without any, the gateway listens on loopback only and lets everybody in."""
+    required: bool = False
+    """Let nobody in without a token, though none stands here: for tokens made with `tunegate token create`."""
+    oidc: OidcSettings | None = None
+    """An identity provider whose bearer tokens are taken besides."""
 
 
 class Settings(Strict):
@@ -132,10 +143,11 @@ def load(
         raise SettingsError([*problems, *listed, *_refused_by_type(values)])
     tokens, wrong = _tokens(settings, environment)
     problems += wrong
-    if not tokens and not wrong and not is_loopback(settings.server.host):
+    guarded = tokens or wrong or settings.auth.required or settings.auth.oidc
+    if not guarded and not is_loopback(settings.server.host):
         problems.append(
-            f"server.host is not a loopback address and no token is configured: set {TOKEN_VARIABLE} or auth.tokens, "
-            "or listen on 127.0.0.1"
+            f"server.host is not a loopback address and no token is configured: set {TOKEN_VARIABLE}, auth.tokens, "
+            "auth.required or auth.oidc, or listen on 127.0.0.1"
         )
     if problems:
         raise SettingsError(problems)
@@ -210,10 +222,13 @@ def _tokens(settings: Settings, environment: Mapping[str, str]) -> tuple[Tokens,
         if isinstance(found, str):
             problems.append(f"auth.tokens[{index}]: {found}")
         else:
-            limits = {name: getattr(entry, name) for name in Principal.__struct_fields__}
+            given = msgspec.structs.asdict(entry)
+            given["token"] = f"configured:{entry.name}"
+            limits = {name: given[name] for name in Principal.__struct_fields__}
             tokens.append((found, Principal(**limits)))
     if environment.get(TOKEN_VARIABLE):
-        tokens.append((Secret(environment[TOKEN_VARIABLE]), Principal(name="default")))
+        default = Principal(name="default", token=f"configured:{TOKEN_VARIABLE}")
+        tokens.append((Secret(environment[TOKEN_VARIABLE]), default))
     names = [principal.name for _, principal in tokens]
     problems += [
         f"auth.tokens: {n!r} stands twice" for n in sorted({n for n in names if names.count(n) > 1})

@@ -21,6 +21,7 @@ from tunegate.contract.job import (
 )
 from tunegate.contract.secret import Secret
 from tunegate.contract.training import TrainerSecrets
+from tunegate.contract.webhooks import ReplayResult, WebhookPage
 from tunegate.control.principal import Principal
 from tunegate.control.store.protocol import Counts
 from tunegate.sdk.errors import TunegateError
@@ -28,9 +29,11 @@ from tunegate.sdk.errors import TunegateError
 CANONICAL = files("tunegate.http").joinpath("examples", "canonical.json").read_bytes()
 WRITER = {"authorization": "Bearer writer-token"}
 READER = {"authorization": "Bearer reader-token"}
+ADMIN = {"authorization": "Bearer admin-token"}
 TOKENS = [
     (Secret("writer-token"), Principal(name="writer")),
     (Secret("reader-token"), Principal(name="reader", read_only=True)),
+    (Secret("admin-token"), Principal(name="operator", admin=True)),
 ]
 
 
@@ -150,6 +153,15 @@ class FakeJobs:
         if follow:
             await self.grown.wait()
             yield b"line three\n"
+
+    async def webhooks(self, principal: Any, job_id: str, after: int, limit: int) -> WebhookPage:
+        await self.get(principal, job_id)
+        return WebhookPage(data=[], has_more=False)
+
+    async def replay_webhooks(self, principal: Any, job_id: str, wanted: Any) -> ReplayResult:
+        self.calls.append(("replay", job_id, wanted))
+        await self.get(principal, job_id)
+        return ReplayResult(replayed=0)
 
     async def claim(self, attempt_id: str, token: str, request: Any) -> ClaimGrant:
         if token != "attempt-token":

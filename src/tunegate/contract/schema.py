@@ -19,6 +19,7 @@ from tunegate.contract.job import (
 from tunegate.contract.problems import ProblemDetails
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import schema_hook
+from tunegate.contract.tokens import IssuedToken, NewToken, Rotation, TokenList
 from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 
 WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
@@ -35,6 +36,10 @@ WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
     WebhookPage,
     ReplayRequest,
     ReplayResult,
+    NewToken,
+    Rotation,
+    IssuedToken,
+    TokenList,
     ProblemDetails,
     ClaimRequest,
     ClaimGrant,

@@ -1,8 +1,11 @@
 """Making, listing, rotating and revoking tokens, and finding out whose a presented one is."""
 
+import asyncio
+import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -26,6 +29,7 @@ CACHED_S = 5.0
 CACHED = 10_000
 NOTED_MS = 60_000
 """The last use is written down no more often."""
+logger = logging.getLogger(__name__)
 _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -61,6 +65,18 @@ class TokenKeeper:
         self._chance = chance
         self._recent: OrderedDict[str, tuple[float, TokenRecord | None]] = OrderedDict()
         self._uses: dict[str, int] = {}
+        self._notes: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write down uses."""
+        self._notes = asyncio.create_task(self._keep_notes(), name="token uses")
+
+    async def stop(self) -> None:
+        if self._notes is not None:
+            self._notes.cancel()
+            await asyncio.gather(self._notes, return_exceptions=True)
+        with suppress(TunegateError):
+            await self.write_uses()
 
     async def issue(self, wanted: NewToken) -> IssuedToken:
         """A new token; its secret is known to the caller alone."""
@@ -111,6 +127,14 @@ class TokenKeeper:
         uses, self._uses = self._uses, {}
         if uses:
             await self._store.note_token_uses(uses)
+
+    async def _keep_notes(self) -> None:
+        while True:
+            await self._clock.sleep(NOTED_MS / 1000)
+            try:
+                await self.write_uses()
+            except TunegateError:
+                logger.warning("the last uses of tokens could not be written")
 
     async def _find(self, token_id: str) -> TokenRecord | None:
         now_s = self._clock.monotonic_s()

@@ -14,16 +14,19 @@ _ACCESS = {
     Access.METRICS: "any token, unless opened",
     Access.READ: "any token",
     Access.WRITE: "a token that may write",
+    Access.ADMIN: "an admin's token",
     Access.ATTEMPT: "the attempt's token",
 }
 _REQUEST = (
     "TrainRequest", "BaseModel", "Customization", "LoraOptions", "QloraOptions", "PeftOptions", "Resources",
     "Dataset", "Auth", "Artifacts", "TuningParameters", "Callbacks", "ReplayRequest",
+    "NewToken", "Rotation",
 )  # fmt: skip
 _ANSWERS = (
     "Job", "Progress", "JobError", "Ignored", "JobPage", "JobEvent", "EventPage", "MetricSeries", "MetricPoint",
     "CheckpointList", "Checkpoint", "FileList", "StoredFile", "DryRun", "InstalledList", "Installed",
     "ProblemDetails", "Problem", "WebhookBody", "WebhookPage", "WebhookDelivery", "WebhookTry", "ReplayResult",
+    "TokenList", "Token", "IssuedToken",
 )  # fmt: skip
 
 

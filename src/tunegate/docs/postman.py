@@ -19,8 +19,10 @@ _VARIABLES = {
     "backend": "huggingface-lora",
     "attempt_id": "",
     "attempt_token": "",
+    "token_id": "",
 }
 _BODIES: Mapping[str, Any] = {
+    "NewToken": {"tenant": "acme", "label": "for Ann", "max_gpus": 8, "expires_in_s": 7_776_000},
     "ClaimRequest": {"run_uid": "run-00000001"},
     "EventBatch": {
         "run_uid": "run-00000001",

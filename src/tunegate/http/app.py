@@ -1,13 +1,11 @@
 """The application: routes, the guard, one exception handler, and the door around them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
 from litestar import Litestar
 
-from tunegate.contract.secret import Secret
-from tunegate.control.principal import Principal
 from tunegate.http.auth import Authenticator, hold_to_policy
 from tunegate.http.door import Door
 from tunegate.http.facade import Context
@@ -16,6 +14,7 @@ from tunegate.http.openapi import build_document
 from tunegate.http.pressure import Pressure
 from tunegate.http.problems import answer_exception
 from tunegate.http.routes import CONTROLLERS
+from tunegate.http.short_way import ShortWay
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
@@ -34,18 +33,19 @@ def create_routes(lifespan: Lifespan | None = None) -> Litestar:
 
 def create_app(
     context: Context,
-    tokens: Sequence[tuple[Secret, Principal]],
+    authenticator: Authenticator,
     lifespan: Lifespan | None = None,
 ) -> Litestar:
     """The ASGI application around a control plane. `lifespan` starts and stops what lives as long as it does."""
     app = create_routes(lifespan)
     hold_inventory(app)
     app.state.context = context
-    app.state.authenticator = Authenticator(tokens, metrics_open=context.settings.metrics_open)
+    app.state.authenticator = authenticator
     app.state.openapi = msgspec.json.encode(build_document(app, context.settings))
     settings = context.settings
     app.state.pressure = pressure = Pressure(
         settings.max_requests, settings.max_body_memory_bytes, settings.overload_unready_s
     )
-    app.asgi_handler = Door(app.asgi_handler, settings, context.streams, context.meters, pressure)
+    inner = ShortWay(app.asgi_handler, app)
+    app.asgi_handler = Door(inner, settings, context.streams, context.meters, pressure)
     return app

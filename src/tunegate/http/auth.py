@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from litestar.connection import ASGIConnection
@@ -20,25 +20,45 @@ DEFAULT_TENANT = "default"
 _CHARSETS = frozenset({"charset=utf-8", 'charset="utf-8"'})
 
 
+Resolve = Callable[[str], Awaitable[Principal | None]]
+"""Finds the holder of a presented token; None for a token of another kind. Raises `unauthorized` for a bad one."""
+
+
 class Authenticator:
-    """The tokens of this gateway. With none, everybody is the default tenant (and the gateway listens on loopback only)."""
+    """The tokens of this gateway: the configured ones, then what each of `resolvers` knows.
 
-    def __init__(self, tokens: Sequence[tuple[Secret, Principal]], *, metrics_open: bool) -> None:
+    Where the house is open (no token configured or required; it listens on loopback only), whoever shows none is the
+    default tenant and an admin.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[tuple[Secret, Principal]],
+        resolvers: Sequence[Resolve] = (),
+        *,
+        required: bool = False,
+        metrics_open: bool,
+    ) -> None:
         self._tokens = [(_digest(token.reveal()), principal) for token, principal in tokens]
-        self.metrics_open = metrics_open or not tokens
+        self._resolvers = resolvers
+        self._is_open = not tokens and not required
+        self.metrics_open = metrics_open or self._is_open
 
-    def principal(self, headers: Mapping[str, str]) -> Principal:
+    async def principal(self, headers: Mapping[str, str]) -> Principal:
         """The holder of the presented token. Raises `unauthorized`."""
-        if not self._tokens:
-            return Principal(name=DEFAULT_TENANT)
-        presented = _digest(bearer(headers) or headers.get("x-trainer-token", ""))
+        presented = bearer(headers) or headers.get("x-trainer-token", "")
+        digest = _digest(presented)
         found: Principal | None = None
-        for digest, principal in self._tokens:  # all of them, so that the time says nothing
-            if hmac.compare_digest(digest, presented):
+        for known, principal in self._tokens:  # all of them, so that the time says nothing
+            if hmac.compare_digest(known, digest):
                 found = principal
-        if found is None:
+        for resolve in () if found is not None else self._resolvers:
+            found = await resolve(presented)
+            if found is not None:
+                break
+        if found is None and not self._is_open:
             raise TunegateError("unauthorized")
-        return found
+        return found or Principal(name=DEFAULT_TENANT, admin=True)
 
 
 def bearer(headers: Mapping[str, str]) -> str:
@@ -59,14 +79,15 @@ async def hold_to_policy(connection: AnyConnection, handler: BaseRouteHandler) -
     ):  # a route that declares nothing is closed; so is the OPTIONS that the framework adds
         raise TunegateError("method_not_allowed")
     authenticator = cast("Authenticator", connection.app.state.authenticator)
-    if operation.access in (Access.READ, Access.WRITE):
-        connection.scope["state"]["principal"] = principal = authenticator.principal(
-            connection.headers
-        )
+    if operation.access in (Access.READ, Access.WRITE, Access.ADMIN):
+        principal = await authenticator.principal(connection.headers)
+        connection.scope["state"]["principal"] = principal
         if operation.access is Access.WRITE and principal.read_only:
             raise TunegateError("forbidden", "This token may read only.")
+        if operation.access is Access.ADMIN and not principal.admin:
+            raise TunegateError("forbidden", "This asks for an admin's token.")
     elif operation.access is Access.METRICS and not authenticator.metrics_open:
-        authenticator.principal(connection.headers)
+        await authenticator.principal(connection.headers)
     elif operation.access is Access.ATTEMPT and not bearer(connection.headers):
         raise TunegateError("unauthorized")
     required = operation.body is not None and not operation.body_optional

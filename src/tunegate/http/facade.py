@@ -19,6 +19,7 @@ from tunegate.contract.job import (
     MetricSeries,
 )
 from tunegate.contract.request import TrainRequest
+from tunegate.contract.tokens import IssuedToken, NewToken, Rotation, TokenList
 from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 from tunegate.control.principal import Principal
 from tunegate.control.store.protocol import JobFilter
@@ -26,6 +27,7 @@ from tunegate.http.body import read_body
 from tunegate.http.meters import Meters
 from tunegate.http.settings import ServerSettings
 from tunegate.http.streams import Streams
+from tunegate.sdk.errors import TunegateError
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -80,6 +82,15 @@ class Jobs(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """The keeper of tokens. Everything raises TunegateError."""
+
+    async def issue(self, wanted: NewToken) -> IssuedToken: ...
+    async def all(self, tenant: str | None = None) -> TokenList: ...
+    async def rotate(self, token_id: str, rotation: Rotation) -> IssuedToken: ...
+    async def revoke(self, token_id: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """All that a route may need, found with `context_of`."""
@@ -88,6 +99,7 @@ class Context:
     settings: ServerSettings
     streams: Streams
     meters: Meters
+    tokens: Tokens | None = None
 
 
 def context_of(request: AnyRequest) -> Context:
@@ -96,6 +108,13 @@ def context_of(request: AnyRequest) -> Context:
 
 def jobs_of(request: AnyRequest) -> Jobs:
     return context_of(request).jobs
+
+
+def tokens_of(request: AnyRequest) -> Tokens:
+    keeper = context_of(request).tokens
+    if keeper is None:
+        raise TunegateError("not_found")
+    return keeper
 
 
 def principal_of(request: AnyRequest) -> Principal:

@@ -31,6 +31,7 @@ _SECURITY: dict[Access, list[dict[str, list[str]]]] = {
     Access.METRICS: [{"bearer": []}, {"header": []}],
     Access.READ: [{"bearer": []}, {"header": []}],
     Access.WRITE: [{"bearer": []}, {"header": []}],
+    Access.ADMIN: [{"bearer": []}, {"header": []}],
     Access.ATTEMPT: [{"attempt": []}],
 }
 _SCHEMES = {
@@ -44,6 +45,7 @@ _TAGS = {
     "results": "What a job measured and saved.",
     "plugins": "What is installed.",
     "operation": "For those who run the gateway.",
+    "tokens": "Who may call, for admins.",
     "trainer": "What a run says to the gateway, with its attempt's own token.",
     "documentation": "This page and what it is made from.",
 }
@@ -161,7 +163,7 @@ def error_codes(path: str, operation: Operation) -> list[str]:
     codes = ["host_not_allowed", "internal_error"]
     if operation.access is not Access.OPEN:
         codes += ["unauthorized", "unavailable"]
-    if operation.access is Access.WRITE:
+    if operation.access in (Access.WRITE, Access.ADMIN):
         codes.append("forbidden")
     if operation.body is not None:
         codes += _BODY_ERRORS

@@ -22,6 +22,8 @@ class Access(StrEnum):
     """Any token."""
     WRITE = "write"
     """A token that is not read-only."""
+    ADMIN = "admin"
+    """A token that may manage tokens and read the audit log."""
     ATTEMPT = "attempt"
     """The attempt's own token, which the control plane checks."""
 

@@ -1,5 +1,6 @@
 """Query strings as typed values: one that is misspelt is refused, as `dryrun=true` would start a real job."""
 
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -61,6 +62,12 @@ class WebhooksQuery(Strict):
     limit: Annotated[int, Meta(ge=1, le=1000, description="Webhooks per page.")] = 100
 
 
+class TokensQuery(Strict):
+    """`GET /tokens`."""
+
+    tenant: Annotated[Name | None, Meta(description="Only tokens of this tenant.")] = None
+
+
 class LogsQuery(Strict):
     """`GET /train/{job_id}/logs`."""
 
@@ -78,6 +85,11 @@ def read_query(request: Request[Any, Any, Any], target: type[QueryT]) -> QueryT:
     return query
 
 
+@cache
+def _fields(target: type[msgspec.Struct]) -> dict[str, inspect.Type]:
+    return {field.name: inspect.type_info(field.type) for field in structs.fields(target)}
+
+
 def _values(
     request: Request[Any, Any, Any], target: type[msgspec.Struct]
 ) -> tuple[dict[str, Any], list[Problem]]:
@@ -90,7 +102,7 @@ def _values(
         )
     except ValueError:
         raise TunegateError("invalid_parameter", "The query string can't be read.") from None
-    fields = {field.name: inspect.type_info(field.type) for field in structs.fields(target)}
+    fields = _fields(target) if pairs else {}
     values: dict[str, Any] = {}
     metadata: dict[str, str] = {}
     problems: list[Problem] = []

@@ -8,6 +8,7 @@ from litestar.testing import AsyncTestClient
 
 from support.door import CANONICAL, TOKENS, FakeJobs, count_jobs
 from tunegate.http.app import create_app
+from tunegate.http.auth import Authenticator
 from tunegate.http.facade import Context
 from tunegate.http.meters import Meters
 from tunegate.http.settings import ServerSettings
@@ -26,7 +27,7 @@ def make_app(jobs: FakeJobs) -> AppFactory:
     def make(tokens: Any = TOKENS, **settings: Any) -> Litestar:
         server = ServerSettings(**({"access_log": False} | settings))
         context = Context(jobs, server, Streams(server.max_streams), Meters(count_jobs))
-        return create_app(context, tokens)
+        return create_app(context, Authenticator(tokens, metrics_open=server.metrics_open))
 
     return make
 

@@ -28,6 +28,12 @@ POLICY: dict[tuple[str, str], Access] = {
     ("GET", "/train/{job_id}/metrics"): Access.READ,
     ("GET", "/train/{job_id}/checkpoints"): Access.READ,
     ("GET", "/train/{job_id}/artifacts"): Access.READ,
+    ("GET", "/train/{job_id}/webhooks"): Access.READ,
+    ("POST", "/train/{job_id}/webhooks/replay"): Access.WRITE,
+    ("GET", "/tokens"): Access.ADMIN,
+    ("POST", "/tokens"): Access.ADMIN,
+    ("POST", "/tokens/{token_id}/rotate"): Access.ADMIN,
+    ("DELETE", "/tokens/{token_id}"): Access.ADMIN,
     ("GET", "/healthz"): Access.OPEN,
     ("GET", "/readyz"): Access.OPEN,
     ("GET", "/metrics"): Access.METRICS,
@@ -40,6 +46,7 @@ POLICY: dict[tuple[str, str], Access] = {
     ("POST", "/internal/attempts/{attempt_id}/events"): Access.ATTEMPT,
 }
 UNSAFE = [(m, p) for (m, p), access in POLICY.items() if access is Access.WRITE]
+ADMINS = [(m, p) for (m, p), access in POLICY.items() if access is Access.ADMIN]
 CLOSED = [(m, p) for (m, p), access in POLICY.items() if access is not Access.OPEN]
 
 ATTEMPT_BODIES = {
@@ -51,7 +58,12 @@ ATTEMPT_BODIES = {
 
 
 def filled(path: str) -> str:
-    return path.replace("{job_id}", "a").replace("{backend}", "qlora").replace("{attempt_id}", "x")
+    return (
+        path.replace("{job_id}", "a")
+        .replace("{backend}", "qlora")
+        .replace("{attempt_id}", "x")
+        .replace("{token_id}", "t")
+    )
 
 
 def test_every_route_declares_the_policy_that_stands_here() -> None:
@@ -111,6 +123,14 @@ async def test_a_read_only_token_changes_nothing(
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert jobs.calls == []
     assert "a" in jobs.jobs
+
+
+@pytest.mark.parametrize(("method", "path"), ADMINS)
+async def test_only_an_admin_manages_tokens(client: Client, method: str, path: str) -> None:
+    for holder in (READER, WRITER):
+        headers = holder | {"content-type": "application/json"}
+        answer = await client.request(method, filled(path), content=b"{}", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
 @pytest.mark.parametrize(

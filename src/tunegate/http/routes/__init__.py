@@ -9,6 +9,7 @@ from tunegate.http.routes.health import HealthController
 from tunegate.http.routes.installed import BackendController, LauncherController
 from tunegate.http.routes.logs import LogController
 from tunegate.http.routes.schema import SchemaController
+from tunegate.http.routes.tokens import TokenController
 from tunegate.http.routes.train import PinnedTrainController, TrainController
 from tunegate.http.routes.webhooks import WebhookController
 
@@ -19,6 +20,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     LogController,
     ArtifactController,
     WebhookController,
+    TokenController,
     BackendController,
     LauncherController,
     HealthController,
