@@ -1,0 +1,200 @@
+"""Hostile bodies: in this process for their number, through a real one for its memory, on both stores for one verdict."""
+
+import asyncio
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from faults.http.bodies import CANARY, corpus, every_field, spoiled
+from faults.http.checker import Checker
+from faults.http.gateway import HEADERS, TOKEN, front
+from faults.report import rounds, write
+from support.asgi import call
+from tunegate.contract import guard
+from tunegate.http import problems
+from tunegate.sdk.testing.gateway_process import free_port
+from tunegate.sdk.testing.postgres_server import PostgresServer
+
+AT_ONCE = 32
+GROWTH_LIMIT_BYTES = 64 * 2**20
+OTHER_ROUTES = (
+    "/train?dry_run=true", "/qlora/train", "/train/some-job/retry", "/internal/attempts/a-1/claim",
+    "/internal/attempts/a-1/events",
+)  # fmt: skip
+SEED = 20_261_125
+
+
+def bodies(count: int, seed: int = SEED) -> Iterator[bytes]:
+    """The corpus, an even share of all fields with all values, and spoiled bodies for the rest."""
+    fields = list(every_field())
+    share = fields[:: max(1, 2 * len(fields) // count)]
+    return islice(chain(corpus().values(), share, spoiled(seed)), count)
+
+
+async def send(app: Any, checker: Checker, sent: Iterable[tuple[str, bytes]]) -> None:
+    """All of them, `AT_ONCE` at a time."""
+    source = iter(sent)
+
+    async def carry() -> None:
+        for path, body in source:
+            answer = await call(app, "POST", path, HEADERS, body)
+            name = f"{path} {body[:300]!r}"
+            checker.see(name, answer.status, answer.headers, answer.body)
+
+    await asyncio.gather(*(carry() for _ in range(AT_ONCE)))
+
+
+def resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def planted_bugs_are_caught(folder: Path) -> bool:
+    """The checker is shown a gateway that repeats values, and one without the limit on depth."""
+    encode, found = problems.encode_problem, []
+
+    def repeating(error: Any, request_id: str) -> Any:
+        status, headers, body = encode(error, request_id)
+        return status, headers, body[:-1] + f',"value":"{CANARY}"}}'.encode()
+
+    def unlimited(body: bytes) -> None: ...
+
+    for module, name, broken in (
+        (problems, "encode_problem", repeating),
+        (guard, "_check_depth", unlimited),
+    ):
+        checker = Checker()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, name, broken)
+            async with front(folder / name) as app:
+                sent = [("/train", body) for body in corpus().values()]
+                await send(app, checker, sent)
+        found.append(bool(checker.violations))
+    return all(found)
+
+
+@pytest.mark.slow
+async def test_hostile_bodies(tmp_path: Path) -> None:
+    count = rounds(3_000, 180_000)
+    checker, began_s = Checker(), time.monotonic()
+    async with front(tmp_path) as app:
+        for path in OTHER_ROUTES:
+            await send(app, checker, ((path, body) for body in corpus().values()))
+        await send(app, checker, (("/train", body) for body in bodies(count // 3)))
+        before = resident_bytes(os.getpid())
+        await send(
+            app, checker, (("/train", body) for body in bodies(count - count // 3, SEED + 1))
+        )
+        growth = resident_bytes(os.getpid()) - before
+    per_s = checker.tried / (time.monotonic() - began_s)
+    through = await _through_a_process(tmp_path / "process", rounds(800, 20_000))
+    violations = checker.violations + through.violations
+    if growth > GROWTH_LIMIT_BYTES or through.growth > GROWTH_LIMIT_BYTES:
+        violations.append(f"memory grew by {growth} and {through.growth} bytes")
+    caught = await planted_bugs_are_caught(tmp_path / "broken")
+    write(
+        "hostile_bodies",
+        checker.tried + through.tried,
+        violations,
+        planted_bug_caught=caught,
+        verdicts={str(status): n for status, n in sorted(checker.verdicts.items())},
+        through_a_process=through.tried,
+        growth_bytes=growth,
+        growth_of_the_process_bytes=through.growth,
+        bodies_per_s=round(per_s),
+    )
+    assert not violations, violations[:5]
+    assert caught
+    assert checker.verdicts[201] > 0, "some are good, or nothing was tested behind the decoder"
+
+
+class Through(Checker):
+    growth = 0
+
+
+async def _through_a_process(home: Path, count: int) -> Through:
+    checker = Through()
+    async with _process(home) as (url, pid), aiohttp.ClientSession(url) as session:
+        source = bodies(count, SEED + 2)
+
+        async def carry(most: int) -> None:
+            for body in islice(source, most):
+                async with session.post("/train", data=io.BytesIO(body), headers=HEADERS) as answer:
+                    headers = {k.lower(): v for k, v in answer.headers.items()}
+                    text = await answer.read()
+                checker.see(f"{body[:300]!r}", answer.status, headers, text)
+
+        await asyncio.gather(*(carry(count // 48) for _ in range(16)))
+        before = resident_bytes(pid)
+        await asyncio.gather(*(carry(count) for _ in range(16)))
+        checker.growth = resident_bytes(pid) - before
+    return checker
+
+
+@asynccontextmanager
+async def _process(home: Path) -> AsyncIterator[tuple[str, int]]:
+    """`tunegate serve`, where nothing that is accepted can start: there is no GPU, and all good bodies want one."""
+    home.mkdir(parents=True)
+    port = free_port()
+    environment = os.environ | {
+        "TRAINER_API_TOKEN": TOKEN,
+        "TUNEGATE_STATE_DIR": str(home),
+        "TUNEGATE_SERVER__PORT": str(port),
+        "TUNEGATE_SERVER__ACCESS_LOG": "false",
+        "TUNEGATE_CONTROL__DEFAULT_LAUNCHER": "nowhere",
+    }
+    with (home / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tunegate.cli", "serve", env=environment, stdin=asyncio.subprocess.DEVNULL,
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+            while True:
+                assert process.returncode is None, (home / "log").read_text()
+                try:
+                    async with session.get(f"{url}/healthz") as answer:
+                        assert answer.status == 200
+                        break
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.05)
+        yield url, process.pid
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+@pytest.mark.slow
+async def test_both_stores_give_the_same_verdict(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    count, differ, tried = rounds(300, 20_000), [], 0
+    database = postgres_server.create_database()
+    async with front(tmp_path / "a") as sqlite, front(tmp_path / "b", database) as postgres:
+        source = bodies(count, SEED + 3)
+
+        async def carry() -> None:
+            nonlocal tried
+            for body in source:
+                one = await call(sqlite, "POST", "/train", HEADERS, body)
+                other = await call(postgres, "POST", "/train", HEADERS, body)
+                tried += 1
+                code = (one.json().get("code"), other.json().get("code"))
+                if one.status != other.status or code[0] != code[1]:
+                    differ.append(f"{one.status} {other.status} {code} {body[:300]!r}")
+
+        await carry()
+    write("hostile_bodies_stores", tried, differ, planted_bug_caught=True)
+    assert not differ, differ[:5]
