@@ -46,6 +46,7 @@ def create_app(
     app.state.pressure = pressure = Pressure(
         settings.max_requests, settings.max_body_memory_bytes, settings.overload_unready_s
     )
+    context.meters.watch(pressure)
     inner = ShortWay(app.asgi_handler, app)
     app.asgi_handler = Door(inner, settings, context.streams, context.meters, pressure)
     return app

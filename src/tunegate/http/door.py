@@ -20,9 +20,9 @@ from tunegate.http.problems import encode_problem
 from tunegate.http.settings import ServerSettings
 from tunegate.http.streams import Streams
 from tunegate.sdk.errors import TunegateError
-from tunegate.telemetry import get_logger
+from tunegate.telemetry import LineLog
 
-log = get_logger(__name__)
+log = LineLog(__name__, "request")
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -146,8 +146,7 @@ class Door:
         self._meters.observe(route, scope["method"], status, seconds)
         if self._settings.access_log:
             principal = state.get("principal")
-            log.info(
-                "request",
+            log.write(
                 route=route,
                 method=scope["method"],
                 status=status,

@@ -1,5 +1,7 @@
 """Jobs: submit, look, cancel, retry, forget."""
 
+from typing import Literal
+
 from litestar import Controller, Response, delete, get, post
 from litestar.params import FromPath
 
@@ -13,6 +15,7 @@ from tunegate.http.operation import Access, Answer, Operation
 from tunegate.http.query import ListQuery, SubmitQuery, read_query
 from tunegate.sdk.errors import TunegateError
 
+SUBMIT_PATH = "/train"
 _SUBMIT = Operation(
     summary="Submit a training job",
     changes="stores a job, which will run",
@@ -31,12 +34,12 @@ _SUBMIT = Operation(
 class TrainController(Controller):
     """`/train`."""
 
-    path = "/train"
+    path = SUBMIT_PATH
     tags = ("jobs",)
 
     @post(opt=_SUBMIT.opt())
     async def submit_job(self, request: AnyRequest) -> Response[bytes]:
-        return await _submit(request, None)
+        return await submit(request, None)
 
     @get(
         opt=Operation(
@@ -122,13 +125,14 @@ class PinnedTrainController(Controller):
         installed = jobs_of(request).backends().data
         if all(entry.name != backend for entry in installed):
             raise TunegateError("backend_not_found")
-        return await _submit(request, backend)
+        return await submit(request, backend)
 
 
-async def _submit(request: AnyRequest, backend: str | None) -> Response[bytes]:
+async def submit(request: AnyRequest, backend: str | None) -> Response[bytes]:
+    """Store the job of the body, or show what would run; `backend` is the one that the path names."""
     context, principal = context_of(request), principal_of(request)
     query = read_query(request, SubmitQuery)
-    outcome = "refused"
+    outcome: Literal["created", "repeated", "refused"] = "refused"
     try:
         wanted = decode_request(await body_of(request))
         if query.dry_run:
@@ -137,6 +141,6 @@ async def _submit(request: AnyRequest, backend: str | None) -> Response[bytes]:
         outcome = "created" if created else "repeated"
     finally:
         if not query.dry_run:
-            context.meters.submissions.labels(outcome).inc()
+            context.meters.submitted(outcome)
     location = {"location": f"/train/{job.job_id}"}
     return json_answer(job, 201 if created else 200, location)
