@@ -11,11 +11,7 @@ from tunegate.sdk.testing.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
 OPERATOR = """
-[[auth.tokens]]
-name = "operator"
-token = "token-of-the-operator"
-admin = true
-
+auth.tokens = [{ name = "operator", token = "token-of-the-operator", admin = true }]
 """
 
 
