@@ -37,12 +37,17 @@ from tunegate.http.meters import Meters
 from tunegate.http.oidc import OidcVerifier
 from tunegate.http.settings import ServerSettings
 from tunegate.http.streams import Streams
+from tunegate.http.traced import Traced
+from tunegate.observe.engines import watched as watched_launchers
+from tunegate.observe.metrics import ControlMetrics
+from tunegate.observe.store import watched as watched_store
 from tunegate.sdk.clock import Clock, SystemClock
 from tunegate.sdk.launcher import Launcher, LauncherContext
 from tunegate.settings import Settings, Tokens
 from tunegate.storage.kms import KmsKeys
 from tunegate.storage.open import open_store
 from tunegate.telemetry import get_logger
+from tunegate.tracing import tracing_here
 
 log = get_logger(__name__)
 
@@ -58,7 +63,10 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._owner = f"{socket.gethostname()}-{secrets.token_hex(6)}"
         settings.state_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._store = make_store(settings.store, settings.store_path, self._clock)
+        self._tracing = tracing_here("tunegate")
+        self._metrics = ControlMetrics()
+        store = make_store(settings.store, settings.store_path, self._clock)
+        self._store = watched_store(store, self._metrics, self._clock, self._tracing)
         self._kms = _kms(settings.keys)
         self._sealer = Sealer(settings.key_path, self._kms)
         self._keys = KeyKeeper(
@@ -73,7 +81,10 @@ class Gateway:
         self._tokens = TokenKeeper(self._store, self._clock)
         meters = Meters(self._store.counts)
         context = Context(self.jobs, settings.server, self.streams, meters, self._tokens)
+        meters.registry.register(self._metrics)
         self.app: Litestar = create_app(context, self._authenticator(tokens), self._lifespan)
+        if self._tracing is not None:
+            self.app.asgi_handler = Traced(self.app.asgi_handler, self._tracing)
 
     def _authenticator(self, tokens: Tokens) -> Authenticator:
         auth, resolvers = self.settings.auth, [self._tokens.principal]
@@ -110,7 +121,9 @@ class Gateway:
     def _build_reconciler(self) -> Reconciler:
         return Reconciler(
             store=self._store,
-            launchers=self._control.launchers.all(),
+            launchers=watched_launchers(
+                self._control.launchers.all(), self._metrics, self._tracing
+            ),
             sealer=self._sealer,
             settings=self.settings.control,
             webhooks=self.settings.webhooks,
@@ -145,6 +158,8 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await self._open_store()
             stack.push_async_callback(self._store.close)
+            if self._tracing is not None:
+                stack.push_async_callback(asyncio.to_thread, self._tracing.close)
             if self._kms is not None:
                 await stack.enter_async_context(self._kms)
             await self._keys.start()

@@ -15,7 +15,7 @@ ALLOWED_FIELDS = frozenset({
     "attempt", "attempt_id", "backend", "backends", "channel", "code", "count", "delivery_id", "duration_ms",
     "epoch", "error_type", "event", "exit_code", "host", "job_id", "launcher", "launchers", "level", "logger", "method",
     "native_state", "outcome", "path", "phase", "pid", "port", "reason", "request_id", "retry_in_s", "route",
-    "run_name", "sequence", "signal", "state", "status", "store", "tenant", "timestamp", "tries", "uid", "version",
+    "run_name", "sequence", "signal", "state", "status", "store", "tenant", "timestamp", "trace_id", "tries", "uid", "version",
     "where",
 })  # fmt: skip
 """Anything else is dropped before it is written: a field must be added here by somebody who thought of secrets."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import cast
 
 from litestar.types import HTTPScope
 
@@ -21,18 +22,19 @@ _PATH = re.compile(rb"(?:/[A-Za-z0-9_][A-Za-z0-9._~-]*)*/?")
 
 def check_head(scope: HTTPScope, headers: Mapping[bytes, bytes]) -> None:
     """Raises `bad_http` for what could be read in two ways, and `not_found` for paths that can't be ours."""
+    given = cast("list[tuple[bytes, bytes]]", scope["headers"])
     coding = headers.get(b"transfer-encoding")
     version = scope["http_version"]
     if (
         version not in _VERSIONS
         or (coding is not None and (version != "1.1" or coding.lower() != b"chunked"))
-        or (len(headers) != len(scope["headers"]) and _stands_twice(scope))
+        or (len(headers) != len(given) and _stands_twice(given))
     ):
         raise TunegateError("bad_http")
     if _PATH.fullmatch(scope["raw_path"].partition(b"?")[0]) is None:
         raise TunegateError("not_found")
 
 
-def _stands_twice(scope: HTTPScope) -> bool:
-    names = [name for name, _ in scope["headers"] if name in _ONCE]
+def _stands_twice(given: list[tuple[bytes, bytes]]) -> bool:
+    names = [name for name, _ in given if name in _ONCE]
     return len(names) != len(set(names))

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tunegate.http.problems import encode_problem
 from tunegate.http.settings import ServerSettings
@@ -85,7 +85,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.refuse(TunegateError("head_too_large"))
                 return
         try:
-            self.parser.feed_data(data)
+            self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:
@@ -137,7 +137,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._disarm()
         if self.transport.is_closing():
             return
-        cycle = self.cycle
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         if (
             cycle is None
             or cycle.response_complete

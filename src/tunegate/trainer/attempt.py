@@ -28,6 +28,7 @@ from tunegate.trainer.gateway import GatewayClient
 from tunegate.trainer.logbook import Logbook
 from tunegate.trainer.logs import LogUploader
 from tunegate.trainer.reporter import Reporter
+from tunegate.trainer.spans import phase_spans
 from tunegate.trainer.stop import SENTENCES, StopFlag, StopRequested
 
 if TYPE_CHECKING:
@@ -51,10 +52,14 @@ def run_attempt(launch: Launch, place: Place = ALONE) -> int:
             team.call_off(error)
             return _exit_code(error.code)
         except StopRequested:
+            team.call_off(TunegateError("interrupted"))
             return _exit_code("interrupted")
         logbook = Logbook(launch.work_dir / "logs")
         reporter = Reporter(logbook, client, stop, clock)
         reporter.start(background)
+        spans = phase_spans()
+        if spans is not None:
+            reporter.follow(spans.event)
         deadline = Deadline(stop, clock, _budget_s(grant.remaining_s, launch.spec))
         background.start(deadline.watch())
         try:
@@ -63,6 +68,8 @@ def run_attempt(launch: Launch, place: Place = ALONE) -> int:
             ).run()
         finally:
             logbook.close()
+            if spans is not None:
+                spans.close()
 
 
 class _Attempt:

@@ -184,7 +184,7 @@ async def test_a_head_that_does_not_come_is_cut(make_app: AppFactory, sent: byte
 
 async def test_a_head_that_drips_is_cut(make_app: AppFactory) -> None:
     """Each byte by itself is in time; the head as a whole is not."""
-    async with serving(make_app(), listen(), Limits(head_s=0.2)) as url:
+    async with serving(make_app(), listen(), Limits(head_s=0.2)) as url:  # noqa: SIM117
         async with connection(url) as (reader, writer):
             writer.write(GET)
 
@@ -261,7 +261,7 @@ async def test_at_the_limit_idle_connections_make_room_and_busy_ones_do_not(
 ) -> None:
     jobs.add(job("a"), event(1))
     stream = GET.replace(b"/train", b"/train/a/events") + b"\r\n"
-    async with serving(make_app(), listen(), Limits(connections=2)) as url:
+    async with serving(make_app(), listen(), Limits(connections=2)) as url:  # noqa: SIM117
         async with connection(url) as (idle, idle_writer), connection(url) as (busy, busy_writer):
             idle_writer.write(GET + b"\r\n")
             await idle.readuntil(b"has_more")

@@ -1,0 +1,1 @@
+"""What an operator watches: numbers of the control plane, and traces. Put around its parts; they know nothing of it."""
