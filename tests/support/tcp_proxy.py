@@ -16,6 +16,8 @@ class TcpProxy:
         self.cuts = 0
         self.cut_before: Callable[[bytes], bool] = lambda _answer: False
         """Whether to cut the connection instead of handing on this piece of the server's answer."""
+        self.hold: asyncio.Event | None = None
+        """While it is set to an event, answers wait for that."""
         self._turn = itertools.count()
         self._server: asyncio.Server | None = None
         self._lines: set[asyncio.Task[None]] = set()
@@ -68,7 +70,7 @@ class TcpProxy:
     ) -> None:
         ways = (
             asyncio.create_task(self._copy(reader, to_server, lambda _: False)),
-            asyncio.create_task(self._copy(from_server, writer, self.cut_before)),
+            asyncio.create_task(self._copy(from_server, writer, self._cuts)),
         )
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -78,6 +80,10 @@ class TcpProxy:
             await asyncio.gather(*ways, return_exceptions=True)
             to_server.transport.abort()
 
+    def _cuts(self, piece: bytes) -> bool:
+        """What is asked for now, not when the connection was made."""
+        return self.cut_before(piece)
+
     async def _copy(
         self,
         reader: asyncio.StreamReader,
@@ -86,6 +92,8 @@ class TcpProxy:
     ) -> None:
         with suppress(OSError):
             while piece := await reader.read(2**16):
+                if self.hold is not None:
+                    await self.hold.wait()
                 if cuts(piece):
                     self.cuts += 1
                     return
