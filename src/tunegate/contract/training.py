@@ -18,6 +18,8 @@ from tunegate.contract.request import (
 from tunegate.contract.secret import Secret
 
 TrackerKind = Literal["mlflow", "wandb", "trackio"]
+PROCESSES = "TUNEGATE_PROCESSES"
+"""Variable with which a launcher tells the trainer how many processes to run on a machine: one for each GPU."""
 
 
 class ModelSource(Strict):

@@ -52,7 +52,6 @@ def run_attempt(launch: Launch, place: Place = ALONE) -> int:
             team.call_off(error)
             return _exit_code(error.code)
         except StopRequested:
-            team.call_off(TunegateError("interrupted"))
             return _exit_code("interrupted")
         logbook = Logbook(launch.work_dir / "logs")
         reporter = Reporter(logbook, client, stop, clock)
@@ -159,11 +158,11 @@ class _Attempt:
 
     def _failed(self, error: Exception) -> int:
         failure = as_failure(error)
-        self._team.leave(failure)
         if failure.code != "superseded":
             if failure is not error:
                 self._write_traceback(error)
             self._reporter.failed(failure.code, failure.detail)
+        self._team.leave(failure)
         return _exit_code(failure.code)
 
     def _end_at_once(self, failure: TunegateError) -> None:

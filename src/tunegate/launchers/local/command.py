@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from tunegate.contract.training import AttemptTicket
+from tunegate.contract.training import PROCESSES, AttemptTicket
 from tunegate.launchers.local.queue import Grant
 from tunegate.launchers.local.settings import PASSED_ON, LocalSettings
 from tunegate.sdk.launcher import Run
@@ -42,7 +42,7 @@ def files_of(run: Run) -> dict[str, bytes]:
 
 def env_names(run: Run, settings: LocalSettings) -> list[str]:
     """Every variable that the run may see."""
-    ours = (MARK, "CUDA_VISIBLE_DEVICES", *_THREADS)
+    ours = (MARK, PROCESSES, "CUDA_VISIBLE_DEVICES", *_THREADS)
     return sorted({*PASSED_ON, *settings.env, *run.container.env, *ours})
 
 
@@ -57,4 +57,5 @@ def env_of(
     passed = {n: gateway_env[n] for n in (*PASSED_ON, *settings.env) if n in gateway_env}
     threads = dict.fromkeys(_THREADS, str(grant.cpus))
     ours = {MARK: str(folder), "CUDA_VISIBLE_DEVICES": ",".join(grant.gpu_ids)}
+    ours[PROCESSES] = str(len(grant.gpu_ids) or settings.processes)
     return {**threads, **passed, **container_env, **ours}

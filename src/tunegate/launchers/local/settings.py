@@ -36,5 +36,7 @@ class LocalSettings(Strict):
     """Memory that jobs may share out among them."""
     cpu_fallback: bool = False
     """Run jobs that ask for more than this machine has on what there is; the job's `ignored` list says so."""
+    processes: Annotated[int, Meta(ge=1)] = 1
+    """Processes of a run that gets no GPU, which divide its batches; with GPUs there is one for each of them."""
     env: list[str] = []
     """Names of further variables of the gateway's environment that runs get."""

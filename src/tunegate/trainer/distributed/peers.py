@@ -19,7 +19,6 @@ from tunegate.trainer.stop import StopFlag, StopReason
 LOOK_S = 0.1
 STUCK_S = 15.0
 """After the failure of another rank, for the main thread to find its own way out of what it is in."""
-JOINED_WITHIN_S = 60.0
 LONGEST_LINE = 64 * 1024
 SILENT_S = 20
 """A machine that does not even acknowledge for so long is gone."""
@@ -61,10 +60,10 @@ class Peers:
         self._tasks.append(asyncio.create_task(self._pass_stops_on()))
         return self._server.sockets[0].getsockname()[1]
 
-    async def all_present(self) -> None:
+    async def all_present(self, within_s: float) -> None:
         """On rank 0: until every other rank has said hello. Raises TunegateError rank_lost."""
         try:
-            await asyncio.wait_for(self._present.wait(), JOINED_WITHIN_S)
+            await asyncio.wait_for(self._present.wait(), within_s)
         except TimeoutError as error:
             missing = sorted(set(range(1, self._world)) - self._writers.keys())
             names = ", ".join(map(str, missing))

@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping
 
 from tunegate.contract.base import Wire
+from tunegate.contract.training import PROCESSES
 from tunegate.sdk.errors import TunegateError
 
-PROCESSES = "TUNEGATE_PROCESSES"
-"""How many processes this machine is to run: the trainer starts them itself."""
 LISTENER = "TUNEGATE_STORE_FD"
 """A listening socket that rank 0 inherits from the spawner, so that nobody can take its port meanwhile."""
 USUAL_PORT = 29500

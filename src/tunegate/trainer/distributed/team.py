@@ -36,6 +36,7 @@ class Team:
         self._background = background
         self._peers = Peers(place.rank, place.world, stop)
         self._ranks: Ranks | None = None
+        self._over = False
 
     def join(self, *, sharded: bool = False, within_s: float = JOIN_S) -> Ranks:
         """Meet the others. Raises StopRequested, or TunegateError rank_lost when some do not come."""
@@ -48,7 +49,7 @@ class Team:
 
         def meet() -> "Store":
             store = self._store(within_s)
-            self._connect(store)
+            self._connect(store, within_s)
             return store
 
         try:
@@ -62,7 +63,7 @@ class Team:
 
     def call_off(self, error: TunegateError) -> None:
         """On rank 0, instead of the training: what the others wait for will not come."""
-        if self.place.world == 1:
+        if self.place.world == 1 or self._over:
             return
         with contextlib.suppress(Exception):
             self.join(within_s=CALL_OFF_S)
@@ -90,7 +91,10 @@ class Team:
     def leave(self, failure: TunegateError | None = None) -> None:
         """Tell the others. Call it once, before anything that takes long."""
         if self._ranks is None:
+            if failure is not None and self.place.is_main:
+                self.call_off(failure)
             return
+        self._over = True
         ranks, self._ranks = self._ranks, None
         known = failure is not None and failure is self._peers.failure
         leaving = self._background.start(self._peers.leave(None if known else failure))
@@ -114,7 +118,7 @@ class Team:
         )  # fmt: skip
         return PrefixStore(f"tunegate-{place.life}", store)
 
-    def _connect(self, store: "Store") -> None:
+    def _connect(self, store: "Store", within_s: float) -> None:
         if not self.place.is_main:
             port, word = store.get(LINE).decode().split()
             address = self._peers.connect(self.place.master_addr, int(port), word)
@@ -124,7 +128,7 @@ class Team:
         host = "127.0.0.1" if self.place.master_addr in LOOPBACK else "0.0.0.0"  # noqa: S104
         port = self._background.run(self._peers.listen(host, word))
         store.set(LINE, f"{port} {word}")
-        self._background.run(self._peers.all_present(), self._stop)
+        self._background.run(self._peers.all_present(within_s), self._stop)
 
 
 def _is_of_a_collective(error: Exception) -> bool:
