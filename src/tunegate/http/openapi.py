@@ -160,7 +160,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 def error_codes(path: str, operation: Operation) -> list[str]:
     """All codes with which this operation may answer."""
-    codes = ["host_not_allowed", "internal_error"]
+    codes = ["bad_http", "host_not_allowed", "internal_error"]
     if operation.access is not Access.OPEN:
         codes += ["unauthorized", "unavailable"]
     if operation.access in (Access.WRITE, Access.ADMIN):
@@ -169,6 +169,8 @@ def error_codes(path: str, operation: Operation) -> list[str]:
         codes += _BODY_ERRORS
     if operation.query is not None:
         codes.append("invalid_parameter")
+    if "{" in path:  # a name that can't be one
+        codes.append("not_found")
     if "{job_id}" in path:
         codes.append("job_not_found")
     if "{backend}" in path:

@@ -3,11 +3,8 @@
 import asyncio
 import io
 import os
-import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,12 @@ import pytest
 
 from faults.http.bodies import CANARY, corpus, every_field, spoiled
 from faults.http.checker import Checker
-from faults.http.gateway import HEADERS, TOKEN, front
+from faults.http.gateway import HEADERS, front
+from faults.http.process import process
 from faults.report import rounds, write
 from support.asgi import call
 from tunegate.contract import guard
 from tunegate.http import problems
-from tunegate.sdk.testing.gateway_process import free_port
 from tunegate.sdk.testing.postgres_server import PostgresServer
 
 AT_ONCE = 32
@@ -124,7 +121,7 @@ class Through(Checker):
 
 async def _through_a_process(home: Path, count: int) -> Through:
     checker = Through()
-    async with _process(home) as (url, pid), aiohttp.ClientSession(url) as session:
+    async with process(home) as (url, pid), aiohttp.ClientSession(url) as session:
         source = bodies(count, SEED + 2)
 
         async def carry(most: int) -> None:
@@ -139,41 +136,6 @@ async def _through_a_process(home: Path, count: int) -> Through:
         await asyncio.gather(*(carry(count) for _ in range(16)))
         checker.growth = resident_bytes(pid) - before
     return checker
-
-
-@asynccontextmanager
-async def _process(home: Path) -> AsyncIterator[tuple[str, int]]:
-    """`tunegate serve`, where nothing that is accepted can start: there is no GPU, and all good bodies want one."""
-    home.mkdir(parents=True)
-    port = free_port()
-    environment = os.environ | {
-        "TRAINER_API_TOKEN": TOKEN,
-        "TUNEGATE_STATE_DIR": str(home),
-        "TUNEGATE_SERVER__PORT": str(port),
-        "TUNEGATE_SERVER__ACCESS_LOG": "false",
-        "TUNEGATE_CONTROL__DEFAULT_LAUNCHER": "nowhere",
-    }
-    with (home / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tunegate.cli", "serve", env=environment, stdin=asyncio.subprocess.DEVNULL,
-            stdout=log, stderr=log,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
-            while True:
-                assert process.returncode is None, (home / "log").read_text()
-                try:
-                    async with session.get(f"{url}/healthz") as answer:
-                        assert answer.status == 200
-                        break
-                except aiohttp.ClientError:
-                    await asyncio.sleep(0.05)
-        yield url, process.pid
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
 
 
 @pytest.mark.slow
