@@ -54,7 +54,10 @@ class Job(Wire):
     notes: list[str]
     metadata: dict[str, str]
     attempt: int = 0
+    queue_position: int | None = None
+    """About: 1 = the next to be launched, tenants taking turns."""
     queue_reason: str | None = None
+    """Why it does not run yet."""
 
 
 class JobPage(Wire):

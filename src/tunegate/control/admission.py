@@ -23,13 +23,12 @@ from tunegate.sdk.launcher import Launcher
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRules:
-    """What the operator and the token allow. `gpus_in_use` counts the token's unfinished jobs."""
+    """What the operator and the token allow."""
 
     principal: Principal
     trainer: TrainerSettings
     storage: StoragePolicy
     check_url: CheckUrl
-    gpus_in_use: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +144,12 @@ def _resource_findings(
 def _gpu_problems(container: ContainerSpec, rules: AdmissionRules) -> list[Problem]:
     allowed = rules.principal.max_gpus
     asked = gpus_of(container)
-    if allowed is None or asked == 0 or rules.gpus_in_use + asked <= allowed:
+    if allowed is None or asked <= allowed:
         return []
     return [
         Problem(
             path="$.resources.gpus",
             code="not_allowed",
-            message=f"The token may hold {allowed} GPUs at once; its unfinished jobs hold {rules.gpus_in_use} "
-            f"and this one asks for {asked}.",
+            message=f"The token may hold {allowed} GPUs at once, and this job asks for {asked}.",
         )
     ]

@@ -16,7 +16,7 @@ from tunegate.control.reading import find
 from tunegate.control.records import FINAL, JobRecord, JobState
 from tunegate.control.sealed import ALL, canonical, open_request, redacted, seal_request
 from tunegate.control.store.protocol import Change
-from tunegate.control.submission import counting_gpus, examine, request_fields, status_event
+from tunegate.control.submission import examine, request_fields, status_event
 from tunegate.control.views import job_view
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.redact import redacted_request
@@ -63,13 +63,19 @@ async def retry(
         job = await find(context, principal, job_id)
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
             raise TunegateError("job_not_retryable", f"The job is {job.status}.")
-        async with counting_gpus(context, principal):
-            change = await _new_beginning(context, principal, job, request)
-            changed = await context.store.apply(change)
+        await _hold_to_limit(context, principal)
+        change = await _new_beginning(context, principal, job, request)
+        changed = await context.store.apply(change)
         if changed is not None:
             await context.store.wake(job.uid)
             return job_view(changed, context.public_url)
     raise _sick()
+
+
+async def _hold_to_limit(context: ControlContext, principal: Principal) -> None:
+    most = principal.max_jobs
+    if most is not None and await context.store.unfinished_jobs(principal.name) >= most:
+        raise TunegateError("too_many_jobs", f"The tenant may have {most} unfinished jobs.")
 
 
 async def forget(context: ControlContext, principal: Principal, job_id: str) -> None:
@@ -94,7 +100,7 @@ async def _new_beginning(
     request = await _request_to_retry(context, job, brought)
     admitted = await examine(context, principal, request, of=job)
     digest = context.sealer.digest(canonical(request))
-    fields = {**request_fields(admitted, digest), **_fresh_start(context)}
+    fields = {**request_fields(admitted, principal, digest), **_fresh_start(context)}
     if job.used_ms >= fields["budget_ms"]:
         raise TunegateError(
             "job_not_retryable",

@@ -1,6 +1,5 @@
 """All that the control plane's front works with; the composition root fills it in."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,5 +38,3 @@ class ControlContext:
     public_url: str | None = None
     trouble: Callable[[], str | None] = field(default=lambda: None)
     """One sentence when a background loop has died."""
-    gpu_count_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held from counting a token's GPUs until its new job is stored."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 
 from tunegate.contract.job import (
+    TERMINAL,
     Checkpoint,
     CheckpointList,
     EventPage,
@@ -18,8 +19,9 @@ from tunegate.control.context import ControlContext
 from tunegate.control.principal import Principal
 from tunegate.control.records import FINAL, JobRecord
 from tunegate.control.store.protocol import JobFilter
+from tunegate.control.store.sql.queue import COUNTED
 from tunegate.control.views import job_view
-from tunegate.control.wakeups import Wakeups
+from tunegate.control.wakeups import PAGE, Wakeups
 from tunegate.sdk.errors import TunegateError
 
 _PAGE = 500
@@ -48,19 +50,35 @@ async def page(
 
 
 async def get(context: ControlContext, principal: Principal, job_id: str) -> Job:
-    """The job; one that waits to be launched says how many are ahead of it."""
+    """The job; one that waits to be launched says why."""
     record = await find(context, principal, job_id)
     view = job_view(record, context.public_url)
-    ahead = await context.store.queue_position(record.uid) if record.is_queued else None
-    if ahead is None or record.queue_reason is not None:
+    if not record.is_queued or record.queue_reason is not None:
         return view
-    return msgspec.structs.replace(view, queue_reason=_turn(record.launcher, ahead))
+    ahead = await context.store.queue_position(record.uid)
+    if ahead is None:
+        return view
+    reason = await _over_limit(context, record) or _turn(record.launcher, ahead)
+    return msgspec.structs.replace(view, queue_position=ahead + 1, queue_reason=reason)
+
+
+async def _over_limit(context: ControlContext, record: JobRecord) -> str | None:
+    if record.gpu_limit is None or not record.gpus:
+        return None
+    held = await context.store.held_by(record.tenant)
+    if held.gpus + record.gpus <= record.gpu_limit:
+        return None
+    return (
+        f"It waits for {record.gpus} of the {record.gpu_limit} GPUs that the tenant may hold; "
+        f"its running jobs hold {held.gpus}."
+    )
 
 
 def _turn(launcher: str, ahead: int) -> str:
     if ahead == 0:
         return f"It is launched on {launcher} as soon as there is room."
-    return f"It waits for its turn on {launcher}; {ahead} ahead of it."
+    count = f"{ahead} or more" if ahead >= COUNTED else f"about {ahead}"
+    return f"It waits for its turn on {launcher}; {count} ahead of it."
 
 
 async def events(
@@ -78,11 +96,13 @@ async def follow(
     with wakeups.of(job.uid) as changed:
         while True:
             changed.clear()
-            batch = await context.store.read_events(job.uid, after, _PAGE)
+            batch = await wakeups.read(job.uid, after)
             for event in batch:
                 yield event
                 after = event.sequence
-            if batch:
+            if batch and batch[-1].status not in TERMINAL:
+                if len(batch) < PAGE:
+                    await wakeups.wait(changed, _POLL_S)
                 continue
             now = await context.store.get_by_uid(job.uid)
             if now is None or (now.state in FINAL and now.last_sequence <= after):

@@ -82,6 +82,10 @@ class JobRecord(Wire):
     stop_reason: StopReason | None = None
     stop_at_ms: int | None = None
     attempt: int = 0
+    gpus: int = 0
+    """Of all nodes together."""
+    gpu_limit: int | None = None
+    """GPUs that the running jobs of the tenant may hold, by the token that the job was submitted with."""
     retries_left: int = 0
     used_ms: int = 0
     """Running time of closed attempts; the open one is counted from its record."""

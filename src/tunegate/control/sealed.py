@@ -42,7 +42,9 @@ def canonical(request: TrainRequest) -> bytes:
 
 def lacks_nothing(redacted_copy: bytes, request: TrainRequest) -> bool:
     """Whether the redacted copy is the whole request: no secret stood in it."""
-    return _HIDDEN not in redacted_copy and canonical(_decoder.decode(redacted_copy)) == canonical(request)
+    return _HIDDEN not in redacted_copy and canonical(_decoder.decode(redacted_copy)) == canonical(
+        request
+    )
 
 
 def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:

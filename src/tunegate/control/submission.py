@@ -1,7 +1,5 @@
 """From a request to a stored job. The 201 follows the commit."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +7,7 @@ import msgspec
 
 from tunegate.contract.container import ContainerSpec
 from tunegate.contract.problems import Problem
-from tunegate.contract.request import Status, TrainRequest
+from tunegate.contract.request import TrainRequest
 from tunegate.control.admission import Admission, AdmissionRules, admit, gpus_of
 from tunegate.control.context import ControlContext
 from tunegate.control.deliveries import new_deliveries
@@ -17,14 +15,11 @@ from tunegate.control.options import ROOT, launcher_name
 from tunegate.control.principal import Principal
 from tunegate.control.records import JobRecord, JobState, NewEvent
 from tunegate.control.sealed import callbacks_of, canonical, lacks_nothing, seal_request
-from tunegate.control.store.protocol import JobFilter, Submission
+from tunegate.control.store.protocol import Submission
 from tunegate.sdk.backend import AnyBackend
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.launcher import Launcher
 from tunegate.sdk.redact import redacted_request
-
-_PAGE = 500
-_UNFINISHED: tuple[Status, ...] = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +39,26 @@ async def submit(
     """Store the job, or find the one that the same request made before (then the flag is False)."""
     request = pin(request, pinned)
     digest = context.sealer.digest(canonical(request))
-    async with counting_gpus(context, principal):
-        try:
-            admitted = await examine(context, principal, request)
-        except TunegateError:
-            # Asked only now: most jobs are new and good, and for the others creating tells the same.
-            present = await context.store.get_job(principal.name, request.job_id)
-            if present is None:
-                raise
-            return _same(present, digest), False
-        job = _new_job(context, principal, admitted, digest)
-        event = status_event(job)
-        created = await context.store.create_job(
-            Submission(
-                job=job,
-                sealed=await seal_request(context.sealer, job.tenant, job.uid, request),
-                events=[event],
-                deliveries=new_deliveries(job, [event], context.webhooks),
-            )
+    try:
+        admitted = await examine(context, principal, request)
+    except TunegateError:
+        # Asked only now: most jobs are new and good, and for the others creating tells the same.
+        present = await context.store.get_job(principal.name, request.job_id)
+        if present is None:
+            raise
+        return _same(present, digest), False
+    job = _new_job(context, principal, admitted, digest)
+    event = status_event(job)
+    created = await context.store.create_job(
+        Submission(
+            job=job,
+            sealed=await seal_request(context.sealer, job.tenant, job.uid, request),
+            events=[event],
+            deliveries=new_deliveries(job, [event], context.webhooks),
+            max_jobs=principal.max_jobs,
         )
+    )
     return (created.job if created.created else _same(created.job, digest)), created.created
-
-
-@asynccontextmanager
-async def counting_gpus(context: ControlContext, principal: Principal) -> AsyncGenerator[None]:
-    """Of a token with a limit one job at a time, from the count until it is stored."""
-    if principal.max_gpus is None:
-        yield
-        return
-    async with context.gpu_count_lock:
-        yield
 
 
 async def examine(
@@ -92,13 +77,12 @@ async def examine(
         request.base_model.provider,
         of.backend if of is not None else request.backend,
     )
-    launcher = _choose_launcher(context, request)
+    launcher = _choose_launcher(context, principal, request)
     rules = AdmissionRules(
         principal=principal,
         trainer=context.trainer,
         storage=context.storage,
         check_url=context.check_url,
-        gpus_in_use=await _gpus_in_use(context, principal),
     )
     admission = admit(
         request,
@@ -139,10 +123,19 @@ def _same(present: JobRecord, digest: bytes) -> JobRecord:
     return present
 
 
-def _choose_launcher(context: ControlContext, request: TrainRequest) -> Launcher | Problem:
-    name = launcher_name(request.extra_parameters, context.control.default_launcher)
+def _choose_launcher(
+    context: ControlContext, principal: Principal, request: TrainRequest
+) -> Launcher | Problem:
+    allowed = principal.launchers
+    usual = context.control.default_launcher
+    if allowed is not None and usual not in allowed:
+        usual = next((name for name in allowed if context.launchers.get(name)), usual)
+    name = launcher_name(request.extra_parameters, usual)
     if isinstance(name, Problem):
         return name
+    if allowed is not None and name not in allowed:
+        message = f"The token does not allow this launcher. It allows: {', '.join(allowed)}."
+        return Problem(path=f"{ROOT}.launcher", code="not_allowed", message=message)
     launcher = context.launchers.get(name)
     if launcher is not None:
         return launcher
@@ -152,22 +145,6 @@ def _choose_launcher(context: ControlContext, request: TrainRequest) -> Launcher
         code="not_supported",
         message=f"No launcher of this name is in use. In use are: {there}.",
     )
-
-
-async def _gpus_in_use(context: ControlContext, principal: Principal) -> int:
-    """GPUs that the token's unfinished jobs ask for; counted only where it matters."""
-    if principal.max_gpus is None:
-        return 0
-    total = 0
-    for status in _UNFINISHED:
-        after, more = None, True
-        while more:
-            jobs, more = await context.store.list_jobs(
-                principal.name, JobFilter(status=status), after, _PAGE
-            )
-            total += sum(gpus_of(job.container) for job in jobs)
-            after = jobs[-1].job_id if jobs else None
-    return total
 
 
 def status_event(job: JobRecord) -> NewEvent:
@@ -181,7 +158,7 @@ def status_event(job: JobRecord) -> NewEvent:
     )
 
 
-def request_fields(admitted: Admitted, digest: bytes) -> dict[str, Any]:
+def request_fields(admitted: Admitted, principal: Principal, digest: bytes) -> dict[str, Any]:
     """The fields of a record that follow from the request; a retry writes them anew."""
     request = admitted.request
     callbacks, told = request.callbacks, callbacks_of(request)
@@ -190,6 +167,8 @@ def request_fields(admitted: Admitted, digest: bytes) -> dict[str, Any]:
         "launcher": admitted.launcher.name,
         "launcher_options": admitted.admission.launcher_options,
         "container": admitted.container,
+        "gpus": gpus_of(admitted.container),
+        "gpu_limit": principal.max_gpus,
         "budget_ms": round(admitted.container.resources.max_duration_s * 1000),
         "request": redacted,
         "body_digest": digest,
@@ -224,5 +203,5 @@ def _new_job(
         ignored=admission.ignored,
         notes=admission.notes,
         metadata=request.metadata or {},
-        **request_fields(admitted, digest),
+        **request_fields(admitted, principal, digest),
     )

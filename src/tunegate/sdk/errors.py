@@ -102,6 +102,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _request("unsupported_media_type", 415, "The content type is not application/json", "Send Content-Type: application/json."),
     _request("invalid_job", 422, "The job can't run as asked", "Mend every entry of `errors`."),
     _request("rate_limited", 429, "Too many requests", "Wait as long as retry-after says.", retryable=True),
+    _request("too_many_jobs", 429, "The tenant has as many unfinished jobs as it may have", "Wait for a job to end, or cancel one.", retryable=True),
     _request("too_many_streams", 429, "Too many open event streams", "Close a stream first.", retryable=True),
     _request("head_too_large", 431, "The head of the request is too large", "Send fewer and shorter headers."),
     _request("internal_error", 500, "The gateway made a mistake", "Report the request_id to the operator.", origin=Origin.GATEWAY, retryable=True),

@@ -282,11 +282,10 @@ class TestLimitsOfTheToken:
         principal = Principal(name="acme", backends=["plain"])
         assert found(admitted(principal=principal)) == {("$.backend", "not_allowed")}
 
-    @pytest.mark.parametrize(("in_use", "allowed"), [(0, True), (2, True), (3, False)])
-    def test_gpus(self, in_use: int, allowed: bool) -> None:
+    @pytest.mark.parametrize(("asked", "allowed"), [(0, True), (4, True), (5, False)])
+    def test_gpus(self, asked: int, allowed: bool) -> None:
         principal = Principal(name="acme", max_gpus=4)
-        fields = {"resources": {"gpus": 2}}
-        problems = found(admitted(fields, principal=principal, gpus_in_use=in_use))
+        problems = found(admitted({"resources": {"gpus": asked}}, principal=principal))
         assert problems == (set() if allowed else {("$.resources.gpus", "not_allowed")})
 
     def test_nodes_count(self) -> None:

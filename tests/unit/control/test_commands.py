@@ -247,12 +247,12 @@ class TestRetry:
             assert code_of(caught) == "job_not_retryable"
         await service.retry(TENANT, "job-1", request(resources={"max_duration_minutes": 11}))
 
-    async def test_its_gpus_count_again(self, front: Front, service: JobService) -> None:
-        limited = msgspec.structs.replace(TENANT, max_gpus=1)
+    async def test_it_counts_again(self, front: Front, service: JobService) -> None:
+        limited = msgspec.structs.replace(TENANT, max_jobs=1)
         await service.submit(limited, request())
         await end(front)
         await service.submit(limited, request(job_id="job-2"))
-        with pytest.raises(TunegateError, match="may hold 1 GPUs"):
+        with pytest.raises(TunegateError, match="too_many_jobs"):
             await service.retry(limited, "job-1")
 
     async def test_what_would_be_refused_now_is_refused(

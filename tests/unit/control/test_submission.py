@@ -67,10 +67,12 @@ async def test_a_job_is_stored_with_its_event_and_answered(
     assert job.created_at == "2030-03-17T17:46:40.000Z"
     assert job.metadata == {"team": "a"}
     first = "It is launched on queue as soon as there is room."
-    assert await service.get(TENANT, "job-1") == msgspec.structs.replace(job, queue_reason=first)
+    assert await service.get(TENANT, "job-1") == msgspec.structs.replace(
+        job, queue_position=1, queue_reason=first
+    )
     await service.submit(TENANT, request(job_id="job-2"))
     second = await service.get(TENANT, "job-2")
-    assert second.queue_reason == "It waits for its turn on queue; 1 ahead of it."
+    assert second.queue_reason == "It waits for its turn on queue; about 1 ahead of it."
     [event] = (await service.events(TENANT, "job-1", 0, 10)).data
     assert (event.sequence, event.type, event.status) == (1, "job.status", "queued")
     record = await front.store.get_job("acme", "job-1")
@@ -183,15 +185,52 @@ async def test_a_read_only_token_changes_nothing(service: JobService) -> None:
         assert code_of(caught) == "forbidden"
 
 
-async def test_gpus_of_unfinished_jobs_count(front: Front, service: JobService) -> None:
+async def test_a_job_keeps_its_tokens_limit_and_waits_for_it(
+    front: Front, service: JobService
+) -> None:
     limited = Principal(name="acme", max_gpus=3)
+    for name in ("a", "b"):
+        await service.submit(limited, request(job_id=name, resources={"gpus": 2}))
+    assert [job.job_id for job in await front.store.lease_due("me", 9, 60_000, {"queue": 9})] == [
+        "a"
+    ]
+    waiting = await service.get(limited, "b")
+    assert waiting.queue_reason == (
+        "It waits for 2 of the 3 GPUs that the tenant may hold; its running jobs hold 2."
+    )
+    with pytest.raises(TunegateError, match="may hold 3 GPUs at once, and this job asks for 4"):
+        await service.submit(limited, request(job_id="c", resources={"gpus": 4}))
+
+
+async def test_no_more_unfinished_jobs_than_allowed(service: JobService) -> None:
+    limited = Principal(name="acme", max_jobs=2)
 
     def job(name: str) -> Any:
-        return service.submit(limited, request(job_id=name, resources={"gpus": 2}))
+        return service.submit(limited, request(job_id=name))
 
-    answers = await asyncio.gather(job("a"), job("b"), return_exceptions=True)
-    [refused] = [answer for answer in answers if isinstance(answer, TunegateError)]
-    assert "its unfinished jobs hold 2" in refused.problems[0].message
+    answers = await asyncio.gather(*map(job, "abcd"), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, TunegateError)]
+    assert [error.code for error in refused] == ["too_many_jobs"] * 2
+    there = {answer[0].job_id for answer in answers if isinstance(answer, tuple)}
+    job_id = min(there)
+    assert (await job(job_id))[1] is False
+    await service.submit(Principal(name="other", max_jobs=2), request(job_id="a"))
+
+
+async def test_launchers_of_the_token(service: JobService) -> None:
+    elsewhere = Principal(name="acme", launchers=["moon"])
+    with pytest.raises(TunegateError) as caught:
+        await service.submit(elsewhere, request())
+    assert [(p.path, p.code) for p in caught.value.problems] == [
+        ("$.extra_parameters.launcher", "not_allowed")
+    ]
+    with pytest.raises(TunegateError) as caught:
+        await service.submit(elsewhere, request(extra_parameters={"launcher": "queue"}))
+    assert [(p.path, p.code) for p in caught.value.problems] == [
+        ("$.extra_parameters.launcher", "not_allowed")
+    ]
+    job, _ = await service.submit(Principal(name="acme", launchers=["moon", "queue"]), request())
+    assert job.launcher == "queue"
 
 
 class TestSecrets:

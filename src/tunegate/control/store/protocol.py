@@ -11,6 +11,7 @@ from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.base import Wire
 from tunegate.contract.job import JobEvent
 from tunegate.contract.request import Status
+from tunegate.control.fair import Holding
 from tunegate.control.records import (
     AttemptRecord,
     Channel,
@@ -29,6 +30,8 @@ class Submission(Wire):
     sealed: dict[str, bytes]
     events: list[NewEvent]
     deliveries: list[NewDelivery]
+    max_jobs: int | None = None
+    """So many unfinished jobs the tenant may have, this one included."""
 
 
 class SealedRow(Wire):
@@ -136,7 +139,7 @@ class JobStore(Protocol):
 
     # Jobs
     async def create_job(self, submission: Submission) -> Created:
-        """Durable insert, or the job that holds (tenant, job_id)."""
+        """Durable insert, or the job that holds (tenant, job_id). Raises TunegateError too_many_jobs."""
         ...
 
     async def get_job(self, tenant: str, job_id: str) -> JobRecord | None: ...
@@ -174,8 +177,14 @@ class JobStore(Protocol):
         ...
 
     async def queue_position(self, uid: str) -> int | None:
-        """How many jobs are launched before this one on its launcher; None when it does not wait to be launched."""
+        """How many jobs are about to be launched before this one, tenants taking turns; None = it does not wait."""
         ...
+
+    async def held_by(self, tenant: str) -> Holding:
+        """What the tenant's running jobs hold."""
+        ...
+
+    async def unfinished_jobs(self, tenant: str) -> int: ...
 
     async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> set[str]:
         """Those of the jobs that `owner` still holds: nobody else took them meanwhile."""

@@ -10,12 +10,14 @@ from tunegate.control.store.sql.statement import Transaction, Work, ask
 
 _INSERT = """
 WITH new AS (
-    INSERT INTO job (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued, due_ms,
-        epoch, lease_until_ms, record)
-    SELECT uid, tenant, job_id, backend, launcher, state, created_ms, 1, queued, due_ms, 0, 0, record
+    INSERT INTO job (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued,
+        gpus, gpu_limit, due_ms, epoch, lease_until_ms, record)
+    SELECT uid, tenant, job_id, backend, launcher, state, created_ms, 1, queued, gpus, gpu_limit, due_ms, 0, 0,
+        record
     FROM unnest(:uid::text[], :tenant::text[], :job_id::text[], :backend::text[], :launcher::text[],
-        :state::text[], :created_ms::bigint[], :queued::smallint[], :due_ms::bigint[], :record::bytea[])
-        AS t (uid, tenant, job_id, backend, launcher, state, created_ms, queued, due_ms, record)
+        :state::text[], :created_ms::bigint[], :queued::smallint[], :gpus::integer[],
+        :gpu_limit::integer[], :due_ms::bigint[], :record::bytea[])
+        AS t (uid, tenant, job_id, backend, launcher, state, created_ms, queued, gpus, gpu_limit, due_ms, record)
     ON CONFLICT (tenant, job_id) DO NOTHING
     RETURNING number, uid, tenant
 ), pairs AS (
@@ -53,6 +55,8 @@ _JOB = (
     "state",
     "created_ms",
     "queued",
+    "gpus",
+    "gpu_limit",
     "due_ms",
     "record",
 )

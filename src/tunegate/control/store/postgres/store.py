@@ -65,6 +65,8 @@ class PostgresStore(SqlStore):
         return self._runner.now_ms()
 
     async def create_job(self, submission: Submission) -> Created:
+        if submission.max_jobs is not None:  # counted in its own transaction
+            return await super().create_job(submission)
         return await self._creator.create(submission)
 
     async def _write(self, work: Callable[[Transaction], Work[T]]) -> T:

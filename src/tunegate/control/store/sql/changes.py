@@ -9,7 +9,7 @@ from tunegate.control.store.sql.statement import Transaction, Work, ask_one
 _SELECT = f"SELECT number, woken, {JOB_COLUMNS} FROM job WHERE uid = :uid FOR UPDATE"  # noqa: S608 - columns are constant
 _UPDATE = """
 UPDATE job SET backend = :backend, launcher = :launcher, state = :state, active = 1, queued = :queued,
-    due_ms = :due_ms, owner = :owner, lease_until_ms = :lease_until_ms, record = :record
+    gpus = :gpus, gpu_limit = :gpu_limit, due_ms = :due_ms, owner = :owner, lease_until_ms = :lease_until_ms, record = :record
 WHERE number = :number
 """
 
@@ -46,6 +46,8 @@ def _write(tx: Transaction, number: int, job: JobRecord) -> None:
         launcher=job.launcher,
         state=job.state.value,
         queued=int(job.is_queued),
+        gpus=job.gpus,
+        gpu_limit=job.gpu_limit,
         due_ms=job.due_ms,
         owner=job.owner,
         lease_until_ms=job.lease_until_ms,

@@ -13,15 +13,22 @@ from tunegate.sdk.errors import TunegateError
 
 _INSERT = """
 INSERT INTO job
-    (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued, due_ms, epoch,
-    lease_until_ms, record)
-VALUES (:uid, :tenant, :job_id, :backend, :launcher, :state, :created_ms, 1, :queued, :due_ms, 0, 0, :record)
+    (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued, gpus, gpu_limit, due_ms,
+    epoch, lease_until_ms, record)
+VALUES (:uid, :tenant, :job_id, :backend, :launcher, :state, :created_ms, 1, :queued, :gpus, :gpu_limit,
+    :due_ms, 0, 0, :record)
 ON CONFLICT (tenant, job_id) DO NOTHING
 RETURNING number
 """
 
 _FIND = f"SELECT {JOB_COLUMNS} FROM job WHERE tenant = :tenant AND job_id = :job_id"  # noqa: S608 - constants
 _FIND_BY_UID = f"SELECT {JOB_COLUMNS} FROM job WHERE uid = :uid"  # noqa: S608 - constants
+_UNFINISHED = f"""
+SELECT count(*) FROM job
+WHERE tenant = :tenant AND state NOT IN ({", ".join(f"'{state}'" for state in sorted(FINAL))})
+"""  # noqa: S608 - constants
+ONE_AT_A_TIME = "SELECT value FROM counter WHERE name = 'fence' FOR UPDATE"
+"""Who counts before it writes holds this row meanwhile."""
 _ADD_PAIR = """
 INSERT INTO job_metadata (tenant, key, value, number) VALUES (:tenant, :key, :value, :number)
 """
@@ -34,6 +41,8 @@ def new_job(submission: Submission) -> JobRecord:
 
 def create(tx: Transaction, submission: Submission) -> Work[Created]:
     job = new_job(submission)
+    if submission.max_jobs is not None:
+        yield from _hold_to_limit(job, submission.max_jobs)
     row = yield from ask_one(_INSERT, **columns(job))
     if row is None:
         holder = yield from find(job.tenant, job.job_id)
@@ -44,6 +53,22 @@ def create(tx: Transaction, submission: Submission) -> Work[Created]:
     sealed.write(tx, job.uid, submission.sealed)
     tx.touched.add(job.uid)
     return Created(job=job, created=True)
+
+
+def unfinished(tenant: str) -> Work[int]:
+    rows = yield from ask(_UNFINISHED, tenant=tenant)
+    return int(rows[0][0])
+
+
+def _hold_to_limit(job: JobRecord, most: int) -> Work[None]:
+    """One create at a time, so that two can't both be the last one. A job that is there already passes."""
+    yield from ask(ONE_AT_A_TIME)
+    if (yield from find(job.tenant, job.job_id)) is None:
+        count = yield from unfinished(job.tenant)
+        if count >= most:
+            raise TunegateError(
+                "too_many_jobs", f"The tenant may have {most} unfinished jobs and has {count}."
+            )
 
 
 def columns(job: JobRecord) -> dict[str, Any]:
@@ -57,6 +82,8 @@ def columns(job: JobRecord) -> dict[str, Any]:
         "state": job.state.value,
         "created_ms": job.created_ms,
         "queued": int(job.is_queued),
+        "gpus": job.gpus,
+        "gpu_limit": job.gpu_limit,
         "due_ms": job.due_ms,
         "record": encode(job),
     }

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunegate.control.records import FINAL, JobRecord
-from tunegate.control.store.sql import jobs, sealed
+from tunegate.control.store.sql import jobs, queue, sealed
 from tunegate.control.store.sql.codec import JOB_COLUMNS, job_from
-from tunegate.control.store.sql.statement import Transaction, Work, ask, ask_one
+from tunegate.control.store.sql.statement import Transaction, Work, ask
 
 _LEASE = """
 WITH due AS MATERIALIZED (
@@ -19,23 +19,8 @@ WHERE number IN (SELECT number FROM due)
 RETURNING number, {columns}
 """
 _LEASE_DUE = _LEASE.format(which="active = 1 AND queued = 0", columns=JOB_COLUMNS)
-_LEASE_QUEUED = _LEASE.format(which="queued = 1 AND launcher = :launcher", columns=JOB_COLUMNS)
+_LEASE_CHOSEN = _LEASE.format(which="queued = 1 AND uid IN :uids", columns=JOB_COLUMNS)
 _LEASE_ANY_QUEUED = _LEASE.format(which="queued = 1", columns=JOB_COLUMNS)
-
-_ONE_AT_A_TIME = "SELECT value FROM counter WHERE name = 'fence' FOR UPDATE"
-"""Two that fill the same room at once would overfill it."""
-
-_TAKEN = """
-SELECT (SELECT count(*) FROM job WHERE launcher = :launcher AND state IN ('launching', 'pending'))
-    + (SELECT count(*) FROM job WHERE launcher = :launcher AND queued = 1 AND lease_until_ms > :now_ms)
-"""
-"""Runs that wait in the engine, and jobs about to be launched: somebody has leased them."""
-
-_AHEAD = """
-SELECT (SELECT count(*) FROM job
-    WHERE queued = 1 AND launcher = mine.launcher AND (due_ms, number) < (mine.due_ms, mine.number))
-FROM job AS mine WHERE uid = :uid AND queued = 1
-"""
 
 _RENEW = """
 UPDATE job SET lease_until_ms = :until_ms WHERE owner = :owner AND uid IN :uids RETURNING uid
@@ -62,16 +47,8 @@ def lease(
     if room is None:
         more = yield from _take(_LEASE_ANY_QUEUED, **common, limit=limit - len(leased))
         return leased + more
-    if room and len(leased) < limit:
-        yield from ask(_ONE_AT_A_TIME)
-    for launcher, most in room.items():
-        left = limit - len(leased)
-        if left == 0:
-            break
-        [(taken,)] = yield from ask(_TAKEN, launcher=launcher, now_ms=tx.now_ms)
-        left = max(0, min(left, most - taken))
-        leased += yield from _take(_LEASE_QUEUED, **common, launcher=launcher, limit=left)
-    return leased
+    chosen = yield from queue.next_jobs(tx, room, limit - len(leased))
+    return leased + (yield from _take(_LEASE_CHOSEN, **common, uids=chosen, limit=len(chosen)))
 
 
 def _take(sql: str, **values: Any) -> Work[list[JobRecord]]:
@@ -82,11 +59,6 @@ def _take(sql: str, **values: Any) -> Work[list[JobRecord]]:
     found = [(job_from(row[1:]), row[0]) for row in rows]
     found.sort(key=lambda each: (each[0].due_ms, each[1]))
     return [job for job, _ in found]
-
-
-def queue_position(uid: str) -> Work[int | None]:
-    row = yield from ask_one(_AHEAD, uid=uid)
-    return int(row[0]) if row else None
 
 
 def renew(tx: Transaction, owner: str, uids: Sequence[str], lease_ms: int) -> Work[set[str]]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.job import JobEvent
+from tunegate.control.fair import Holding
 from tunegate.control.records import AttemptRecord, Channel, Delivery, JobRecord
 from tunegate.control.store.protocol import (
     Change,
@@ -31,6 +32,7 @@ from tunegate.control.store.sql import (
     leases,
     log,
     outbox,
+    queue,
     resealing,
     sealed,
     tokens,
@@ -112,7 +114,13 @@ class SqlStore(ABC):
         return await self._write(lambda tx: leases.lease(tx, owner, limit, lease_ms, room))
 
     async def queue_position(self, uid: str) -> int | None:
-        return await self._read(lambda: leases.queue_position(uid))
+        return await self._read(lambda: queue.place(uid))
+
+    async def held_by(self, tenant: str) -> Holding:
+        return await self._read(lambda: queue.held_by(tenant, self.now_ms()))
+
+    async def unfinished_jobs(self, tenant: str) -> int:
+        return await self._read(lambda: jobs.unfinished(tenant))
 
     async def renew_leases(self, owner: str, uids: Sequence[str], lease_ms: int) -> set[str]:
         return await self._write(lambda tx: leases.renew(tx, owner, uids, lease_ms))

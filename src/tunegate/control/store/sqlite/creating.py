@@ -15,9 +15,10 @@ Row = tuple[Any, ...]
 
 _JOBS = """
 INSERT INTO job
-    (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued, due_ms, epoch,
-    lease_until_ms, record)
-VALUES (:uid, :tenant, :job_id, :backend, :launcher, :state, :created_ms, 1, :queued, :due_ms, 0, 0, :record)
+    (uid, tenant, job_id, backend, launcher, state, created_ms, active, queued, gpus, gpu_limit, due_ms,
+    epoch, lease_until_ms, record)
+VALUES (:uid, :tenant, :job_id, :backend, :launcher, :state, :created_ms, 1, :queued, :gpus, :gpu_limit,
+    :due_ms, 0, 0, :record)
 ON CONFLICT (tenant, job_id) DO NOTHING
 RETURNING number
 """

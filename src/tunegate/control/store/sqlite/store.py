@@ -79,6 +79,8 @@ class SqliteStore(SqlStore):
         return self._clock.now_ms()
 
     async def create_job(self, submission: Submission) -> Created:
+        if submission.max_jobs is not None:  # counted in its own transaction
+            return await super().create_job(submission)
         return await self._creator.create(submission)
 
     async def _create_all(self, group: Sequence[Submission]) -> list[Created]:
