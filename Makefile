@@ -8,7 +8,7 @@ PLUGINS := $(patsubst %,-e %,$(wildcard plugins/*))
 INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-saving \
+.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-saving \
 	bench-tokenising bench-trainer faults docs-code clean
 
 help: ## list the targets
@@ -60,6 +60,9 @@ bench-first-step: $(VENV)/.dev ## from POST to 201, claim and first optimizer st
 
 bench-tokenising: $(VENV)/.dev ## rows to tokens beside datasets.map; writes build/bench/tokenising.json
 	$(BIN)/python -m tests.bench.tokenising
+
+bench-large-data: $(VENV)/.dev ## 10 GB of rows in bounded memory, killed and resumed; writes build/bench/large_data.json
+	$(BIN)/python -m tests.bench.large_data
 
 bench-saving: $(VENV)/.dev ## what checkpoints cost the steps; writes build/bench/saving.json
 	$(BIN)/python -m tests.bench.saving

@@ -76,6 +76,11 @@ class FileStore(ObjectStore):
                     raise StorageError(f"{shown(uri)} changed while it was read")
         return info
 
+    async def local_path(self, uri: str) -> Path:
+        """Where the file itself is, for readers that need no copy. Raises as `head` does."""
+        with _file_errors(uri):
+            return await asyncio.to_thread(self._existing, uri)
+
     async def list(self, prefix: str) -> AsyncGenerator[ObjectInfo, None]:
         with _file_errors(prefix):
             for uri in await asyncio.to_thread(self._names, prefix):

@@ -3,6 +3,9 @@
 import gzip
 import json
 import pickle
+import random
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -131,6 +134,99 @@ def test_damaged_pages_of_parquet(tmp_path: Path) -> None:
     data[200:400] = b"\xff" * 200
     file.write_bytes(data)
     assert errors(file)
+
+
+def _peak_of(path: Path) -> tuple[list[str], int]:
+    """The errors of a file, and by how many bytes a process of its own grew that read it."""
+    code = (
+        "import sys, pyarrow.parquet, resource; from pathlib import Path;"
+        "from tunegate.sdk.data import RowError, read_rows;"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; before = peak();"
+        "found = [str(i) for i in read_rows(Path(sys.argv[1])) if isinstance(i, RowError)];"
+        "print(peak() - before, *found, sep='\\n')"
+    )
+    argv = [sys.executable, "-c", code, str(path)]
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+    return lines[1:], int(lines[0])
+
+
+def test_one_huge_value_in_a_dictionary_for_many_rows(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    values = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 500, pa.int32()), pa.array(["x" * 4_000_000])
+    )
+    pq.write_table(pa.table({"text": values}), file, compression="zstd")
+    assert file.stat().st_size < 100_000
+    found, grown = _peak_of(file)
+    assert found == []
+    assert grown < 600 * 2**20  # spelt out at once it would be 2 GB
+
+
+def test_a_parquet_row_larger_than_any_row_may_be(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["fine", "x" * (MAX_ROW_BYTES + 1), "fine"]}), file)
+    assert errors(file) == ["a.parquet:2: the row is longer than 33,554,432 bytes"]
+
+
+def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    text = pa.table({"text": [f"{n % 7}" + "x" * 1_000_000 for n in range(70)]})
+    pq.write_table(text, file, compression="zstd", use_dictionary=False)
+    found, grown = _peak_of(file)
+    assert found == ["a.parquet: the parquet file unpacks to more than 200 times its size"]
+    assert grown < 50 * 2**20
+
+
+def test_a_parquet_header_that_claims_much(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    # A schema of four milliard elements, as thrift writes it; before that, a footer longer than the file.
+    schema = b"\x15\x02\x19\xfc\xff\xff\xff\xff\x0f"
+    file.write_bytes(b"PAR1" + schema + b"\xff\xff\xff\x7fPAR1")
+    assert errors(file) == ["a.parquet: not a readable parquet file"]
+    file.write_bytes(b"PAR1" + schema + len(schema).to_bytes(4, "little") + b"PAR1")
+    found, grown = _peak_of(file)
+    assert found == ["a.parquet: not a readable parquet file"]
+    assert grown < 50 * 2**20
+
+
+def test_a_large_row_group_is_read_in_pages(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    text = [random.Random(n).randbytes(50_000).hex() for n in range(1000)]
+    pq.write_table(pa.table({"text": text}), file, row_group_size=1000, use_dictionary=False)
+    found, grown = _peak_of(file)
+    assert found == []
+    assert file.stat().st_size > 90 * 2**20
+    assert grown < 60 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "rows"),
+    [
+        ("empty.jsonl", b"", []),
+        ("bom.jsonl", b"\xef\xbb\xbf", []),
+        ("blank.jsonl", b"\n \r\n\t\n", []),
+        ("empty.csv", b"", []),
+        ("empty.json", b"[]", []),
+        ("empty.jsonl.gz", gzip.compress(b""), []),
+        ("crlf.jsonl", b'{"text": "a"}\r\n\r\n{"text": "b\\r\\n"}\r\n', ["a", "b\r\n"]),
+        ("bom.jsonl", b'\xef\xbb\xbf{"text": "a"}\n', ["a"]),
+        ("twice.jsonl", b'{"text": "a", "text": "b"}\n', ["b"]),
+        ("twice.json", b'[{"text": "a", "text": "b"}]', ["b"]),
+    ],
+)  # fmt: skip
+def test_odd_but_readable(tmp_path: Path, name: str, data: bytes, rows: list[str]) -> None:
+    """Of a key that stands twice the last one counts, in either reader, as in Python and in browsers."""
+    file = tmp_path / name
+    file.write_bytes(data)
+    assert [item.value["text"] for item in read_rows(file) if isinstance(item, SourceRow)] == rows
+    assert not errors(file)
+
+
+def test_deep_nesting_in_a_field_that_nobody_reads(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"text": "a", "extra": ' + b"[" * 900 + b"]" * 900 + b"}\n" + GOOD)
+    found = [type(item) for item in read_rows(file)]
+    assert found == [SourceRow, SourceRow]
 
 
 def test_parquet_extension_types_are_refused_even_inside_lists(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ async def refused_everywhere(store: FileStore, uri: str, tmp_path: Path) -> None
         store.write(uri, b"x", if_absent=True),
         store.upload(source, uri),
         store.download(uri, tmp_path / "target"),
+        store.local_path(uri),
         store.delete(uri),
     ):
         with pytest.raises(NotAllowed):

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,29 @@ async def test_a_file_of_this_machine(tmp_path: Path) -> None:
     [source] = await fetch_sources(job, TrainerSecrets(), tmp_path / "work", said.append)
     [file] = source.files
     assert file.path.read_bytes() == data
-    assert file.path.is_relative_to(tmp_path / "work")
+    assert file.path == tmp_path / "in" / "my data.jsonl.gz"  # read where it is: no copy
+    assert not [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     assert (file.name, file.size_bytes) == ("my data.jsonl.gz", len(data))
     assert file.sha256 == hashlib.sha256(data).hexdigest()
     assert source.weight == 0.5
     assert said == [f"fetched {source.source}: 1 file(s), {len(data)} bytes"]
+
+
+async def test_a_file_that_changes_after_it_was_fetched(tmp_path: Path) -> None:
+    data = tmp_path / "a.jsonl"
+    data.write_text('{"text": "x"}\n')
+    job = spec(DataSource(source=str(data)), file_roots=[str(tmp_path)])
+    [source] = await fetch_sources(job, TrainerSecrets(), tmp_path / "work", lambda _: None)
+    [file] = source.files
+    file.require_unchanged()
+    data.write_text('{"text": "y"}\n')
+    os.utime(data, ns=(0, file.modified_ns + 1))
+    with pytest.raises(TunegateError) as caught:
+        file.require_unchanged()
+    assert (caught.value.code, caught.value.detail) == (
+        "data_invalid",
+        "a.jsonl was changed while it was read",
+    )
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

@@ -16,7 +16,7 @@ def read_jsonl(stream: BinaryIO, name: str, *, cut: bool) -> Rows:
             yield item
             continue
         number, offset, line = item
-        if line.isspace():
+        if not line or line.isspace():
             continue
         try:
             yield SourceRow(line=number, value=_DECODER.decode(line))

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -15,6 +16,7 @@ from tunegate.contract.training import DataSource, StoragePolicy, TrainerSecrets
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.storage import ObjectNotFound, ObjectStore
 from tunegate.storage.addresses import scheme_of, shown
+from tunegate.storage.file import FileStore
 from tunegate.storage.open import open_store
 from tunegate.trainer.data.failures import data_failures
 from tunegate.trainer.data.hub import FetchedFile, fetch_hub
@@ -27,12 +29,25 @@ ItemT = TypeVar("ItemT")
 
 
 class LocalFile(Wire):
-    """A fetched file. `name` is what error messages call it; `sha256` is of the bytes as they were fetched."""
+    """A fetched file. `name` is what error messages call it; `sha256` is of the bytes as they were fetched.
+
+    `modified_ns` is when it was last written to, 0 where nobody asked.
+    """
 
     path: Path
     name: str
     size_bytes: int
     sha256: str
+    modified_ns: int = 0
+
+    def require_unchanged(self) -> None:
+        """Raises TunegateError data_invalid when the file is no longer what was fetched."""
+        now = self.path.stat()
+        if self.modified_ns and (now.st_size, now.st_mtime_ns) != (
+            self.size_bytes,
+            self.modified_ns,
+        ):
+            raise TunegateError("data_invalid", f"{self.name} was changed while it was read")
 
 
 class LocalSource(Wire):
@@ -54,7 +69,7 @@ async def fetch_sources(
     *,
     opener: OpenStore = open_store,
 ) -> list[LocalSource]:
-    """Download all data sets below `work_dir/data`, in the order of `spec.datasets`.
+    """Download all data sets below `work_dir/data`, in the order of `spec.datasets`; local files stay where they are.
 
     Raises TunegateError data_not_found, data_access_denied or storage_unavailable; messages name the address
     without its query.
@@ -101,8 +116,8 @@ async def _download(
         target = folder / "0"
         full = f"{address}?{query.reveal()}" if query else address
         try:
-            await store.download(full, target)
-            return [FetchedFile(target, unquote(name) if web else name)]
+            path = await _bring(store, full, target)
+            return [FetchedFile(path, unquote(name) if web else name)]
         except ObjectNotFound:
             if web:
                 raise
@@ -118,19 +133,28 @@ async def _download(
     found: list[FetchedFile] = []
     for number, name in enumerate(chosen):
         target = folder / str(number)
-        await store.download(address + name, target)
-        found.append(FetchedFile(target, name))
+        found.append(FetchedFile(await _bring(store, address + name, target), name))
     return found
+
+
+async def _bring(store: ObjectStore, address: str, target: Path) -> Path:
+    """Where the object is on this machine now; a file that is there already is not copied."""
+    if isinstance(store, FileStore):
+        return await store.local_path(address)
+    await store.download(address, target)
+    return target
 
 
 def _describe(file: FetchedFile, label: str) -> LocalFile:
     with file.path.open("rb") as stream:
+        status = os.fstat(stream.fileno())
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return LocalFile(
         path=file.path,
         name=label + file.name,
-        size_bytes=file.path.stat().st_size,
+        size_bytes=status.st_size,
         sha256=digest,
+        modified_ns=status.st_mtime_ns,
     )
 
 

@@ -118,6 +118,7 @@ class Intake:
                 if self._unsaved >= _SAVE_CHARACTERS and self._admission.clean:
                     self._admit(waiting=0)
                     self._save(number, place)
+        file.require_unchanged()
         self._send(batch)
 
     def _examples(self, row: SourceRow, file: str) -> list[tuple[Example, ...]]:
