@@ -1,11 +1,11 @@
 """What clients read of a job: itself, lists, its event log (as pages and live), metrics, checkpoints."""
 
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 import msgspec
 
 from tunegate.contract.job import (
-    TERMINAL,
     Checkpoint,
     CheckpointList,
     EventPage,
@@ -21,7 +21,7 @@ from tunegate.control.records import FINAL, JobRecord
 from tunegate.control.store.protocol import JobFilter
 from tunegate.control.store.sql.queue import COUNTED
 from tunegate.control.views import job_view
-from tunegate.control.wakeups import PAGE, Wakeups
+from tunegate.control.wakeups import Wakeups
 from tunegate.sdk.errors import TunegateError
 
 _PAGE = 500
@@ -96,15 +96,16 @@ async def follow(
     with wakeups.of(job.uid) as changed:
         while True:
             changed.clear()
-            batch = await wakeups.read(job.uid, after)
+            batch = await wakeups.shared(
+                job.uid, after, partial(context.store.read_events, job.uid, after, _PAGE)
+            )
             for event in batch:
                 yield event
                 after = event.sequence
-            if batch and batch[-1].status not in TERMINAL:
-                if len(batch) < PAGE:
-                    await wakeups.wait(changed, _POLL_S)
+            if batch:
                 continue
-            now = await context.store.get_by_uid(job.uid)
+            look = partial(context.store.get_by_uid, job.uid)
+            now = await wakeups.shared(job.uid, None, look)
             if now is None or (now.state in FINAL and now.last_sequence <= after):
                 return
             if now.last_sequence <= after:

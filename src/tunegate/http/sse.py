@@ -12,8 +12,24 @@ _PREAMBLE = b"retry: 2000\n\n"
 _PING = b": ping\n\n"
 
 
+_latest: dict[int, tuple[JobEvent, bytes]] = {}
+_KEPT = 256
+
+
 def frame(event: JobEvent) -> bytes:
-    """One event. JSON of msgspec holds no line break, so one data line is enough."""
+    """One event. All who follow a job are given the same object, so its bytes are made once."""
+    known = _latest.get(id(event))
+    if known is not None:  # the entry holds the event, so that its id is not another's
+        return known[1]
+    if len(_latest) >= _KEPT:
+        del _latest[next(iter(_latest))]
+    made = _encode(event)
+    _latest[id(event)] = event, made
+    return made
+
+
+def _encode(event: JobEvent) -> bytes:
+    """JSON of msgspec holds no line break, so one data line is enough."""
     head = f"id: {event.sequence}\nevent: {event.type}\ndata: ".encode()
     return head + msgspec.json.encode(event) + b"\n\n"
 
