@@ -28,7 +28,7 @@ async def _receive_all(request: Request[Any, Any, Any], limit_bytes: int) -> byt
     body = bytearray()
     pressure = cast("Pressure", request.app.state.pressure)
     while True:
-        message = cast("HTTPRequestEvent | HTTPDisconnectEvent", await request.receive())
+        message = await _next_piece(request, pressure)
         if message["type"] == "http.disconnect":
             raise TunegateError("malformed_json", "The body ended early.")
         pressure.hold(request.scope["state"], len(message["body"]))
@@ -37,3 +37,14 @@ async def _receive_all(request: Request[Any, Any, Any], limit_bytes: int) -> byt
             raise TunegateError("body_too_large")
         if not message["more_body"]:
             return bytes(body)
+
+
+async def _next_piece(
+    request: Request[Any, Any, Any], pressure: Pressure
+) -> HTTPRequestEvent | HTTPDisconnectEvent:
+    """Who waits for its client is not being worked on: slow senders must not take up everybody's places."""
+    pressure.requests -= 1
+    try:
+        return cast("HTTPRequestEvent | HTTPDisconnectEvent", await request.receive())
+    finally:
+        pressure.requests += 1

@@ -281,6 +281,19 @@ async def test_at_the_limit_idle_connections_make_room_and_busy_ones_do_not(
     assert b"retry-after: 1" in refused
 
 
+async def test_slow_senders_take_up_nobodys_place(make_app: AppFactory) -> None:
+    app = make_app(max_requests=2)
+    async with contextlib.AsyncExitStack() as stack:
+        url = await stack.enter_async_context(serving(app, listen()))
+        for _ in range(5):
+            _, writer = await stack.enter_async_context(connection(url))
+            writer.write(POST + b"Content-Length: 100\r\n\r\n{")
+        await asyncio.sleep(0.1)
+        answer = await all_of(url, GET + b"Connection: close\r\n\r\n")
+        assert answer.split()[1] == b"200"
+    assert app.state.pressure.requests == 0
+
+
 async def test_healthy_clients_do_not_feel_slow_ones(make_app: AppFactory) -> None:
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving(make_app(), listen(), Limits(head_s=0.3)))
