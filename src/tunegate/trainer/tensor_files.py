@@ -13,6 +13,8 @@ from tunegate.sdk.errors import TunegateError
 
 SHARD_BYTES = 5 * 10**9
 """Result files hold at most this much, unless one tensor alone is larger."""
+MAX_HEADER_BYTES = 100 * 10**6
+"""What the format allows; a header of more would only fill the memory."""
 COPY_BYTES = 16 * 2**20
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -40,17 +42,20 @@ def read_entries(file: Path) -> list[Entry]:
     """What the file's header says, in the order of the data. Raises TunegateError model_invalid."""
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
-        if length > file.stat().st_size:
+        if length > min(file.stat().st_size, MAX_HEADER_BYTES):
             raise TunegateError("model_invalid", f"The file {file.name} is no safetensors.")
-        header = json.loads(opened.read(length))
+        content = opened.read(length)
     begin = 8 + length
-    found = [
-        Entry(
-            name=name, dtype=about["dtype"], shape=about["shape"], file=file,
-            start=begin + about["data_offsets"][0], stop=begin + about["data_offsets"][1],
-        )
-        for name, about in header.items() if name != "__metadata__"
-    ]  # fmt: skip
+    try:
+        found = [
+            Entry(
+                name=name, dtype=about["dtype"], shape=about["shape"], file=file,
+                start=begin + about["data_offsets"][0], stop=begin + about["data_offsets"][1],
+            )
+            for name, about in json.loads(content).items() if name != "__metadata__"
+        ]  # fmt: skip
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise TunegateError("model_invalid", f"The file {file.name} is no safetensors.") from error
     return sorted(found, key=lambda entry: entry.start)
 
 
