@@ -53,7 +53,13 @@ serve: $(VENV)/.run ## run the gateway on this machine with config/gateway.toml
 bench: bench-gateway bench-first-step bench-tokenising bench-saving bench-trainer ## run all benches
 
 bench-gateway: $(VENV)/.dev ## POST /train: rate, latency, CPU; writes build/bench/gateway.json
-	$(BIN)/python -m tests.bench.gateway
+	$(BIN)/python -m tests.bench.gateway $(if $(filter ci,$(SLICE)),,--peers mlflow procrastinate ray)
+
+bench-many-jobs: $(VENV)/.dev ## 100,000 jobs stored, 10,000 running; writes build/bench/many_jobs.json
+	$(BIN)/python -m tests.bench.many_jobs
+
+bench-streams: $(VENV)/.dev ## 2,000 event streams; writes build/bench/streams.json
+	$(BIN)/python -m tests.bench.streams
 
 bench-first-step: $(VENV)/.dev ## from POST to 201, claim and first optimizer step; writes build/bench/first_step.json
 	$(BIN)/python -m tests.bench.first_step

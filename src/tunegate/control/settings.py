@@ -55,7 +55,7 @@ class ControlSettings(Strict):
 
     default_launcher: str = "local"
     """Where jobs run that do not name `extra_parameters.launcher`."""
-    workers: PositiveCount = 8
+    workers: PositiveCount = 64
     """Jobs looked after at the same time; more helps when the engines' APIs are slow."""
     lease_s: PositiveSeconds = 10.0
     """How soon another replica takes over the work of one that died."""
