@@ -25,6 +25,8 @@ GOALS = {"peak_above_base_mb": 600.0, "growth_text_mb": 100.0}
 GB, MB = 10**9, 10**6
 POOL = 4000
 STEPS = 50
+LEAST_TEXT_GB = 0.3
+"""Of less there is no half to be killed at."""
 
 
 def ours(home: Path, data: Path) -> None:
@@ -241,4 +243,6 @@ if __name__ == "__main__":
         parser.add_argument("--text-gb", type=float, default=1, help="size of pure text")
         parser.add_argument("--other-gb", type=float, default=2, help="size of parquet and CSV")
         given = parser.parse_args()
+        if given.text_gb < LEAST_TEXT_GB:
+            parser.error(f"--text-gb is at least {LEAST_TEXT_GB}: the cache is saved every 64 MB")
         main(given.gb, given.text_gb, given.other_gb)
