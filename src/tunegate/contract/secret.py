@@ -31,7 +31,13 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self._value))
 
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
     def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret can't be pickled")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError("a Secret can't be pickled")
 
 

@@ -17,6 +17,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from botocore.parsers import ResponseParserError
 
 from tunegate.egress import EgressRefused
 from tunegate.sdk.storage import (
@@ -56,6 +57,8 @@ def s3_errors(uri: str) -> Generator[None, None, None]:
         raise Unsupported(f"{place} is not an address that S3 takes") from None
     except BotoCoreError as error:
         raise StoreUnavailable(f"{place}: {_reason(error)}") from None
+    except ResponseParserError:
+        raise StoreUnavailable(f"{place}: the store's answer can't be read") from None
     except (OSError, TimeoutError):
         raise StoreUnavailable(f"{place}: the connection broke off") from None
 

@@ -59,6 +59,8 @@ class S3Store(ObjectStore):
             self._client = await self._stack.enter_async_context(client)
         except InvalidRegionError:
             raise Unsupported("aws_region is not the name of a region") from None
+        except ValueError:  # the message quotes the address
+            raise Unsupported("storage.s3_endpoint_url is not a valid address") from None
         return self
 
     async def __aexit__(self, *exc: object) -> None:
