@@ -106,7 +106,7 @@ async def test_any_replica_serves_any_request(replicas: Replicas) -> None:
 async def test_a_killed_replica_s_job_is_taken_over(replicas: Replicas) -> None:
     first, second = replicas.gateways
     async with webhook_receiver() as receiver, Api(second.url, second.token) as api:
-        body = replicas.body("orphan", steps=40, seconds_per_step=0.2)
+        body = replicas.body("orphan", steps=20, seconds_per_step=0.2)
         body["callbacks"] = {"webhook_url": receiver.url}
         async with Api(first.url, first.token) as front:
             await front.submit(body)
@@ -127,7 +127,7 @@ async def test_a_frozen_replica_s_job_is_taken_over(
 ) -> None:
     first, second = replicas.gateways
     async with webhook_receiver() as receiver, Api(second.url, second.token) as api:
-        body = replicas.body("frozen", steps=60, seconds_per_step=0.2)
+        body = replicas.body("frozen", steps=30, seconds_per_step=0.2)
         body["callbacks"] = {"webhook_url": receiver.url}
         async with Api(first.url, first.token) as front:
             await front.submit(body)

@@ -14,7 +14,7 @@ import aiohttp
 from support.tcp_proxy import TcpProxy
 from tunegate.sdk.testing.gateway_process import GatewayProcess
 
-LEASE_S = 3.0
+LEASE_S = 2.0
 
 
 class Replicas:
@@ -39,6 +39,9 @@ class Replicas:
                 "TUNEGATE_STATE_DIR": str(self.home / "state"),
                 "TUNEGATE_SERVER__PUBLIC_URL": self.proxy.url,
                 "TUNEGATE_CONTROL__LEASE_S": str(self._lease_s),
+                "TUNEGATE_CONTROL__POLL_INTERVAL_S": "0.5",
+                "TUNEGATE_LAUNCHERS__LOCAL__CPUS": "16",
+                "TUNEGATE_LAUNCHERS__LOCAL__MEMORY_GB": "64",
                 "TUNEGATE_WEBHOOKS__FIRST_DELAY_S": "0",
                 "TUNEGATE_STORAGE__FILE_ROOTS": json.dumps([str(self.home)]),
             }

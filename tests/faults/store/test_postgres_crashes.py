@@ -19,7 +19,7 @@ from tunegate.sdk.testing.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 CLIENTS = 3
-PAUSE_S = 0.4
+PAUSE_S = 1.0
 """Between two jobs of a client: their runs are real processes, and all must have ended in the end."""
 SERVICE_S = 2.0
 
