@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 
-from tunegate.contract.container import ContainerSpec, ResourceRequest
+from tunegate.contract.container import ResourceRequest
 from tunegate.contract.job import DryRun
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import REDACTED, Secret, redact_hook
-from tunegate.contract.training import TrainingSpec, TuningPlan
+from tunegate.contract.training import TuningPlan
 from tunegate.control.context import ControlContext
-from tunegate.control.estimate import as_object, estimate
+from tunegate.control.estimate import as_object, estimate, memory_note, training_spec
 from tunegate.control.preview import BYTES_PER_TOKEN, model_shape, sample_data, training_size
 from tunegate.control.principal import Principal
 from tunegate.control.submission import Admitted, examine, pin
@@ -25,19 +25,23 @@ async def dry_run(
     """Raises invalid_job with every problem found. Data that can't be read is told in `data`."""
     request = pin(request, pinned)
     admitted = await examine(context, principal, request)
-    spec = _training_spec(admitted.container)
+    spec = training_spec(admitted.container)
     tuning = spec.tuning if spec is not None else TuningPlan()
     samples = await sample_data(context, request, tuning.max_sequence_length)
     size = training_size(samples)
     predicted: dict[str, Any] | None = None
+    notes = admitted.admission.notes
     if spec is not None:
         shape = await model_shape(context, request)
-        predicted = as_object(estimate(spec, _available(admitted), size, shape))
+        found = estimate(spec, _available(admitted), size, shape)
+        predicted = as_object(found)
+        if (note := memory_note(found)) is not None:
+            notes = [*notes, note]
     return DryRun(
         backend=admitted.backend.name,
         launcher=admitted.launcher.name,
         ignored=admitted.admission.ignored,
-        notes=admitted.admission.notes,
+        notes=notes,
         data={
             "sources": msgspec.to_builtins(samples),
             "estimated_rows": size.rows if size else None,
@@ -71,14 +75,3 @@ def _launcher_request(context: ControlContext, admitted: Admitted) -> dict[str, 
         grace_s=context.control.grace_s,
     )
     return msgspec.to_builtins(admitted.launcher.render(run), enc_hook=redact_hook)
-
-
-def _training_spec(container: ContainerSpec) -> TrainingSpec | None:
-    """The job.json of backends that run the shared trainer; others give no numbers to reckon with."""
-    for file in container.files:
-        if file.path == "job.json":
-            try:
-                return msgspec.json.decode(file.content, type=TrainingSpec)
-            except msgspec.DecodeError:
-                return None
-    return None

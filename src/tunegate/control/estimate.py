@@ -1,22 +1,22 @@
 """Steps, memory and time of a training, from sizes alone. Estimates: every answer names what it assumes. Pure."""
 
 import math
+import re
 from typing import Any
 
 import msgspec
 
 from tunegate.contract.base import Wire
-from tunegate.contract.container import ResourceRequest
-from tunegate.contract.training import AdapterPlan, TrainingSpec
+from tunegate.contract.container import ContainerSpec, ResourceRequest
+from tunegate.contract.training import TrainingSpec
 from tunegate.control.model_shape import ModelShape
+from tunegate.sdk.memory import LargestPass, MemoryNeed, kept_pairs, predict, trainable_weights
 
-LINEAR_LAYERS_PER_BLOCK = 7
-_WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0}
-_QUANTISED_BYTES = {"int8": 1.06, "nf4": 0.56, "fp4": 0.56}
-_TRAINABLE_BYTES = 16
-"""An fp32 weight, its gradient and the two moments of AdamW."""
-_ACTIVATION_BYTES = 34
-"""Per token, width and block in half precision, without the attention matrix."""
+_LEAST_MICRO_TOKENS = 2048
+"""Tokens of a forward pass where the job names no micro batch and its sequences are shorter (the trainer's rule)."""
+_GPU_MEMORY_GB = {"a100": 40, "h100": 80, "h200": 141, "b200": 180, "l40": 48, "l4": 24, "a10": 24,
+                  "v100": 16, "t4": 16}  # fmt: skip
+"""Of the smallest of each kind; a number in the name of the type wins, as in A100-80GB."""
 _GPU_FLOPS = {"a100": 1.2e14, "h100": 3.0e14, "h200": 3.0e14, "b200": 6.0e14, "l40": 0.8e14, "l4": 0.3e14,
               "a10": 0.4e14, "v100": 0.4e14, "t4": 0.2e14}  # fmt: skip
 _ANY_GPU_FLOPS = 1.0e14
@@ -30,15 +30,6 @@ class DataSize(Wire):
     tokens: int
 
 
-class MemoryEstimate(Wire):
-    """Bytes on one device that holds the whole model."""
-
-    weights: int
-    trainable: int
-    activations: int
-    total: int
-
-
 class Estimate(Wire):
     """What a training may cost. Fields are None where the model's size or the data are not known."""
 
@@ -46,7 +37,10 @@ class Estimate(Wire):
     training_tokens: int | None
     parameters: int | None
     trainable_parameters: int | None
-    memory_bytes: MemoryEstimate | None
+    memory_bytes: MemoryNeed | None
+    """At the peak of a step, on the device of one process."""
+    available_bytes: int | None
+    """What that device is known or asked to have."""
     time_s: float | None
     assumptions: list[str]
 
@@ -58,7 +52,8 @@ def estimate(
     steps = _steps(spec, data) if data is not None else spec.tuning.max_steps
     tokens = _training_tokens(spec, data, steps) if data is not None else None
     trainable = _trainable(spec, model) if model is not None else None
-    memory = _memory(spec, model, trainable) if model and trainable is not None else None
+    largest = largest_pass(spec, data)
+    memory = _memory(spec, model, resources, largest) if model is not None else None
     speed, speed_assumption = _flops_per_s(resources)
     time_s = None
     if model is not None and tokens is not None:
@@ -69,15 +64,26 @@ def estimate(
         parameters=model.parameters if model else None,
         trainable_parameters=trainable,
         memory_bytes=memory,
+        available_bytes=available_bytes(resources),
         time_s=time_s,
         assumptions=[
             f"model size from {model.source}" if model else "the model's size is not known",
-            f"{_TRAINABLE_BYTES} bytes per trainable weight (weight, gradient, AdamW)",
-            f"one sequence of {_micro(spec)} tokens at a time" + _checkpointing(spec),
+            f"forward passes of {largest.tokens} tokens, all of which count" + _checkpointing(spec),
             speed_assumption,
             "loading, evaluation, saving and uploading are not counted",
         ],
     )
+
+
+def training_spec(container: ContainerSpec) -> TrainingSpec | None:
+    """The job.json of backends that run the shared trainer; others give no numbers to reckon with."""
+    for file in container.files:
+        if file.path == "job.json":
+            try:
+                return msgspec.json.decode(file.content, type=TrainingSpec)
+            except msgspec.DecodeError:
+                return None
+    return None
 
 
 def as_object(value: Estimate) -> dict[str, Any]:
@@ -105,43 +111,58 @@ def _training_tokens(spec: TrainingSpec, data: DataSize, steps: int | None) -> i
     return round(examples * data.tokens / max(1, data.rows))
 
 
-def _share_of_blocks(spec: TrainingSpec, model: ModelShape) -> float:
-    if spec.trainable_layers is None or spec.trainable_layers_advisory:
-        return 1.0
-    return min(1.0, len(set(spec.trainable_layers)) / model.layers)
-
-
 def _trainable(spec: TrainingSpec, model: ModelShape) -> int:
-    share = _share_of_blocks(spec, model)
-    if spec.adapter is None:
-        return round(model.parameters * share)
-    return round(_adapter_size(spec.adapter, model) * share)
+    counted = trainable_weights(spec, model.architecture)
+    # A size taken from a name is nearer to the truth than the sum over the usual proportions.
+    return model.parameters if counted == model.architecture.parameters else counted
 
 
-def _adapter_size(adapter: AdapterPlan, model: ModelShape) -> int:
-    modules = adapter.target_modules
-    per_block = LINEAR_LAYERS_PER_BLOCK if modules is None else len(modules)
-    return adapter.rank * 2 * model.hidden_size * per_block * model.layers
-
-
-def _memory(spec: TrainingSpec, model: ModelShape, trainable: int) -> MemoryEstimate:
-    quantised = spec.quantization
-    per_weight = _QUANTISED_BYTES[quantised.kind] if quantised else _WEIGHT_BYTES[spec.precision]
-    frozen = model.parameters - (trainable if spec.adapter is None else 0)
-    weights = round(max(0, frozen) * per_weight)
-    blocks = 1 + model.layers / 17 if spec.tuning.gradient_checkpointing else model.layers
-    activations = round(_micro(spec) * model.hidden_size * _ACTIVATION_BYTES * blocks)
-    states = trainable * _TRAINABLE_BYTES
-    return MemoryEstimate(
-        weights=weights,
-        trainable=states,
-        activations=activations,
-        total=weights + states + activations,
+def largest_pass(spec: TrainingSpec, data: DataSize | None) -> LargestPass:
+    """The most that a forward pass may hold; without data, that it is full."""
+    tuning = spec.tuning
+    longest, batch = tuning.max_sequence_length, tuning.batch_size
+    budget = max(longest, _LEAST_MICRO_TOKENS)
+    if tuning.micro_batch_size:
+        budget = tuning.micro_batch_size * longest
+    mean = longest if data is None else max(1, math.ceil(data.tokens / max(1, data.rows)))
+    budget = budget if tuning.packing else longest
+    tokens = min(budget, batch * mean) if data is not None else budget
+    passes = batch if not tuning.packing else math.ceil(batch * mean / budget)
+    texts = [mean] * max(1, tokens // mean)
+    return LargestPass(
+        tokens=tokens, targets=tokens, pairs=kept_pairs(texts), accumulated=passes > 1
     )
 
 
-def _micro(spec: TrainingSpec) -> int:
-    return spec.tuning.max_sequence_length * (spec.tuning.micro_batch_size or 1)
+def available_bytes(resources: ResourceRequest) -> int | None:
+    """Memory of one GPU of the type that the job asks for, or that of the job where it has none."""
+    if resources.gpus == 0:
+        return resources.memory_bytes
+    wanted = (resources.gpu_type or "").lower()
+    if named := re.search(r"(\d+) ?gb", wanted):
+        return int(named[1]) * 2**30
+    return next((gb * 2**30 for name, gb in _GPU_MEMORY_GB.items() if name in wanted), None)
+
+
+def memory_note(found: Estimate) -> str | None:
+    """A sentence for a job that is foreseen not to fit."""
+    need, there = found.memory_bytes, found.available_bytes
+    if need is None or there is None or need.total <= there:
+        return None
+    return (
+        f"about {need.total / 2**30:.0f} GB of memory are foreseen at the peak and {there / 2**30:.0f} GB are there: "
+        "the trainer will make its forward passes smaller, and fail with out_of_memory if that does not suffice"
+    )
+
+
+def _memory(
+    spec: TrainingSpec, model: ModelShape, resources: ResourceRequest, largest: LargestPass
+) -> MemoryNeed:
+    processes = max(1, resources.gpus) * resources.nodes
+    four_bits = spec.quantization is not None and spec.quantization.kind != "int8"
+    shards = processes if spec.adapter is None or four_bits else 1
+    cuda = resources.gpus > 0
+    return predict(spec, model.architecture, largest, cuda=cuda, shards=shards)
 
 
 def _checkpointing(spec: TrainingSpec) -> str:

@@ -11,6 +11,7 @@ from tunegate.contract.request import TrainRequest
 from tunegate.control.admission import Admission, AdmissionRules, admit, gpus_of
 from tunegate.control.context import ControlContext
 from tunegate.control.deliveries import new_deliveries
+from tunegate.control.foresight import foreseen
 from tunegate.control.options import ROOT, launcher_name
 from tunegate.control.principal import Principal
 from tunegate.control.records import JobRecord, JobState, NewEvent
@@ -201,7 +202,10 @@ def _new_job(
         due_ms=now_ms,
         retries_left=context.control.retries,
         ignored=admission.ignored,
-        notes=admission.notes,
+        notes=[
+            *admission.notes,
+            *foreseen(admitted.container, request.base_model.model_name),
+        ],
         metadata=request.metadata or {},
         **request_fields(admitted, principal, digest),
     )

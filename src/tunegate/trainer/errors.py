@@ -62,15 +62,16 @@ def as_failure(error: Exception) -> TunegateError:
     """The catalogue's view of any exception; what is not known is the trainer's own fault."""
     if isinstance(error, TunegateError):
         return error
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return TunegateError("out_of_memory", "The memory of this machine did not suffice.")
     return TunegateError("trainer_crashed", f"The trainer broke with {type(error).__name__}.")
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory was refused, on a GPU or by the allocator of the CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error)
     return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "out of memory" in text
+        "can't allocate memory" in text or "out of memory" in text or "bad_alloc" in text
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tunegate.contract.attempt import ClaimGrant, SucceededEvent
+from tunegate.contract.secret import decode_hook, reveal_hook
 from tunegate.contract.training import OutputPlan, TrainingSpec
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.storage import ObjectStore
@@ -28,6 +29,7 @@ from tunegate.trainer.weights import fetch_model
 if TYPE_CHECKING:
     from torch import nn
 
+    from tunegate.trainer.data import BatchPlan
     from tunegate.trainer.device import Device, Precision
     from tunegate.trainer.distributed.saving import HelpingSaver
     from tunegate.trainer.forward import CausalForward
@@ -91,7 +93,7 @@ def train(run: Run) -> SucceededEvent | None:
 
     device = pick_device(spec.cpu_threads, place)
     ranks = run.team.join(sharded=is_sharded(spec, place.world))
-    run = replace(run, grant=ranks.broadcast(run.grant))
+    run = replace(run, grant=_shared(run.grant, ranks))
     if fetching is None and place.is_node_main:
         fetching = _Fetching(run)
     precision = choose_precision(spec, device)
@@ -130,6 +132,7 @@ def train(run: Run) -> SucceededEvent | None:
     saver = _saver(run, digest, ranks)
     if fetching is not None:
         fetching.output_is_writable()
+    plan = _fitted(plan, spec, forward, device, ranks, say)
     objective, held_out = make_objective(forward, spec.tuning, data, plan, say, stop, ranks)
     loop = Loop(objective, optimizer, spec.tuning, plan, held_out, say, saver, stop, ranks=ranks)
     ranks.align(loop.parameters.values())
@@ -196,6 +199,34 @@ def _unsharded(forward: "CausalForward", spec: TrainingSpec, ranks: Ranks) -> "C
 
     model = plain_copy(forward.causal, SAVED_DTYPES[spec.precision], ranks)
     return replace(forward, model=model, causal=model)
+
+
+def _fitted(
+    plan: "BatchPlan",
+    spec: TrainingSpec,
+    forward: "CausalForward",
+    device: "Device",
+    ranks: Ranks,
+    say: Reporter,
+) -> "BatchPlan":
+    """Passes that the memory is foreseen to hold."""
+    from tunegate.trainer.fitting import fitted, predictor
+    from tunegate.trainer.free_memory import free_memory
+
+    config = forward.causal.config.get_text_config().to_dict()
+    shards = ranks.place.world if ranks.sharded else 1
+    need = predictor(spec, config, cuda=device.is_cuda, shards=shards)
+    if need is None:
+        return plan
+    return fitted(plan, need, free_memory(device, ranks.place.local_world), ranks, say)
+
+
+def _shared(grant: ClaimGrant, ranks: Ranks) -> ClaimGrant:
+    """What rank 0 was granted, for all: from memory to memory. A secret has to be revealed to leave its process."""
+    if ranks.alone:
+        return grant
+    content = msgspec.json.encode(grant, enc_hook=reveal_hook) if ranks.is_main else b""
+    return msgspec.json.decode(ranks.broadcast(content), type=ClaimGrant, dec_hook=decode_hook)
 
 
 def _require_same(ranks: Ranks, digest: str) -> None:

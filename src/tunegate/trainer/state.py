@@ -31,6 +31,8 @@ class TrainState:
     worst: WorstRows = field(default_factory=WorstRows)
     eval_values: dict[str, float] = field(default_factory=dict[str, float])
     """What the last evaluation found besides its loss."""
+    micro_tokens: int | None = None
+    """Of a forward pass: fewer than the job says where the memory did not suffice, also for the runs that go on."""
     resumed_at: list[int] = field(default_factory=list[int])
     """Steps at which a run took up from a checkpoint."""
     losses: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])

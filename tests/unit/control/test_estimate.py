@@ -15,7 +15,12 @@ from tunegate.contract.training import (
     TuningPlan,
 )
 from tunegate.control.estimate import DataSize, Estimate, estimate
-from tunegate.control.model_shape import ModelShape, shape_from_config, shape_from_name
+from tunegate.control.model_shape import (
+    ModelShape,
+    shape_from_config,
+    shape_from_name,
+    usual_architecture,
+)
 
 LLAMA = {
     "hidden_size": 4096,
@@ -24,7 +29,9 @@ LLAMA = {
     "num_attention_heads": 32,
     "vocab_size": 32000,
 }
-SEVEN = ModelShape(parameters=7_000_000_000, hidden_size=4096, layers=32, source="a test")
+SEVEN = ModelShape(
+    architecture=usual_architecture(7_000_000_000), parameters=7_000_000_000, source="a test"
+)
 DATA = DataSize(rows=1000, tokens=500_000)
 
 
@@ -97,7 +104,7 @@ def test_names(name: str, parameters: float | None) -> None:
 def test_the_depth_guessed_from_a_size_is_near_the_real_one() -> None:
     shape = shape_from_name("llama-7b")
     assert shape is not None
-    assert 28 <= shape.layers <= 36
+    assert 28 <= shape.architecture.layers <= 36
 
 
 class TestSteps:
@@ -136,14 +143,15 @@ def test_memory_by_settings() -> None:
 
 def test_frozen_blocks_cost_no_gradients() -> None:
     one = guess(method="full", adapter=None, trainable_layers=["layers.0"])
-    assert one.trainable_parameters == round(7e9 / 32)
+    architecture = SEVEN.architecture
+    assert one.trainable_parameters == architecture.block_weights
     advisory = {"trainable_layers": ["layers.0"], "trainable_layers_advisory": True}
     assert guess(method="full", adapter=None, **advisory).trainable_parameters == 7_000_000_000
 
 
 def test_an_adapter_is_small() -> None:
     found = guess(adapter=AdapterPlan(rank=16, target_modules=["q_proj", "v_proj"]))
-    assert found.trainable_parameters == 16 * 2 * 4096 * 2 * 32
+    assert found.trainable_parameters == 16 * 2 * 4224 * 2 * 33
 
 
 def test_time_depends_on_the_machine() -> None:

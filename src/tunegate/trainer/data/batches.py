@@ -52,6 +52,10 @@ class BatchPlan:
         """
         return list(_micro_batches(self.store, self.examples(step), self))
 
+    def passes(self, step: int) -> list[NDArray[np.int64]]:
+        """The examples of each of these forward passes; no token is read."""
+        return _passes(self.store, self.examples(step), self)[0]
+
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if epoch not in self._orders:
             self._orders.clear()
@@ -115,6 +119,18 @@ def epoch_order(store: TokenStore, seed: int, epoch: int) -> NDArray[np.int64]:
 def _micro_batches(
     store: TokenStore, examples: NDArray[np.int64], plan: BatchPlan
 ) -> Iterator[PackedBatch]:
+    own, idle = _passes(store, examples, plan)
+    for part in own:
+        yield pack(store, part)
+    if idle:
+        shortest = examples[[int(store.lengths[examples].argmin())]]
+        yield from [replace(pack(store, shortest), idle=True)] * idle
+
+
+def _passes(
+    store: TokenStore, examples: NDArray[np.int64], plan: BatchPlan
+) -> tuple[list[NDArray[np.int64]], int]:
+    """The examples of each forward pass of this process, and how many idle passes follow."""
     lengths = store.lengths[examples]
 
     def passes(part: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -124,8 +140,4 @@ def _micro_batches(
         return [part[positions] for positions in bins]
 
     own, idle = plan.share.of(lengths, passes)
-    for positions in own:
-        yield pack(store, examples[positions])
-    if idle:
-        shortest = examples[[int(lengths.argmin())]]
-        yield from [replace(pack(store, shortest), idle=True)] * idle
+    return [examples[positions] for positions in own], idle
