@@ -1,10 +1,14 @@
 """`Device`: where this process computes."""
 
 import contextlib
+import ctypes
+import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from tunegate.contract.training import TrainingSpec
 from tunegate.sdk.errors import TunegateError
@@ -12,6 +16,8 @@ from tunegate.trainer.distributed.place import ALONE, Place
 
 Half = Literal["bf16", "fp16"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+MALLOC_SETTINGS = ((-1, 2**31 - 1), (-3, 2**30))
+"""M_TRIM_THRESHOLD: never shrink the heap; M_MMAP_THRESHOLD: map only what is larger than a gigabyte."""
 DTYPE_NAMES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
 
 
@@ -24,6 +30,13 @@ class Device:
     @property
     def is_cuda(self) -> bool:
         return self.torch_device.type == "cuda"
+
+    def take(self, numbers: NDArray[Any]) -> Tensor:
+        """Onto the device; the host does not wait for the copy."""
+        tensor = torch.from_numpy(numbers)
+        if self.is_cuda:
+            return tensor.pin_memory().to(self.torch_device, non_blocking=True)
+        return tensor
 
     def synchronize(self) -> None:
         if self.is_cuda:
@@ -45,7 +58,21 @@ def pick_device(cpu_threads: int | None, place: Place = ALONE) -> Device:
         return Device(torch.device("cuda", torch.cuda.current_device()))
     if cpu_threads is not None:
         torch.set_num_threads(max(1, cpu_threads // place.local_world))
+    keep_freed_memory()
     return Device(torch.device("cpu"))
+
+
+def keep_freed_memory() -> None:
+    """Have malloc keep what a step gives back for the next step, in place of returning it to the system.
+
+    Else glibc maps and unmaps every large tensor, and the system clears the same pages again in each step: measured,
+    5 to 10 per cent of a step on a CPU. Other C libraries stay as they are.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            mallopt = ctypes.CDLL(None).mallopt
+            for setting, size_bytes in MALLOC_SETTINGS:
+                mallopt(setting, size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,19 +236,18 @@ def _probe_row(ids: Tensor, borders: list[int], device: Device) -> Row:
 
 
 def _row(batch: PackedBatch, device: Device) -> Row:
-    where = device.torch_device
     following = batch.labels[0, 1:]
     positions = np.flatnonzero(
         following != IGNORED
     )  # here, for a device would have to be waited for
     return Row(
-        input_ids=torch.from_numpy(batch.input_ids).to(where),
-        position_ids=torch.from_numpy(batch.position_ids).to(where),
-        borders=torch.from_numpy(batch.cu_seqlens).to(where),
+        input_ids=device.take(batch.input_ids),
+        position_ids=device.take(batch.position_ids),
+        borders=device.take(batch.cu_seqlens),
         longest=batch.max_length,
-        positions=torch.from_numpy(positions).to(where),
-        targets=torch.from_numpy(following[positions]).to(where),
-        counts=torch.from_numpy(batch.targets_by_text).to(where),
+        positions=device.take(positions),
+        targets=device.take(following[positions]),
+        counts=device.take(batch.targets_by_text),
     )
 
 

@@ -1,11 +1,14 @@
 """The loss: cross entropy of the target tokens, with logits only where there are targets."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the field's name for it)
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
+from tunegate.trainer.kernels.head import fits, frozen_head_losses
 
 MOST_LOGITS = 64 * 2**20
 """Logits held at once (256 MB as fp32); beyond it the targets go through the head in chunks, twice."""
@@ -18,6 +21,12 @@ def head_losses(
 ) -> Tensor:
     """Loss of each target in fp32 [n]: hidden states [1, T, size] at `positions` against `targets`."""
     chosen = hidden[0].index_select(0, positions)
+    kind = chosen.device.type
+    compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else chosen.dtype
+    frozen: Any = head
+    if fits(frozen) and frozen.weight.dtype is compute:
+        with torch.autocast(kind, enabled=False):
+            return frozen_head_losses(frozen, chosen.to(compute), targets)
     rows = max(1, MOST_LOGITS // vocab)
     if len(targets) <= rows:
         return _losses(head, chosen, targets)

@@ -89,10 +89,24 @@ class Scores:
         self._ranks = ranks
         self._batches: list[PackedBatch] = []
         self._tensors: list[Tensor] = []
+        self._sent: Tensor | None = None
+        self._arrived: torch.cuda.Event | None = None
 
     def add(self, batch: PackedBatch, score: Score) -> None:
         self._batches.append(batch)
         self._tensors.append(torch.cat((score.sums, score.losses.detach())))
+
+    def total(self) -> Tensor:
+        """All that was added, as one number on the device: finite where every part is."""
+        return torch.stack([tensor.sum() for tensor in self._tensors]).sum()
+
+    def send(self) -> Tensor:
+        """Nothing more is added: start the copy to the host behind the work that makes the numbers."""
+        sent = self._sent = torch.cat(self._tensors).double().to("cpu", non_blocking=True)
+        if self._tensors[0].is_cuda:
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        return sent
 
     def read(self) -> Means:
         """Waits for the device. Of several processes, the means over all of them."""
@@ -112,7 +126,10 @@ class Scores:
         sums = np.zeros(len(names))
         if not self._batches:
             return Counted(sums, np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        numbers = torch.cat(self._tensors).double().cpu().numpy()
+        sent = self.send() if self._sent is None else self._sent
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        numbers = sent.numpy()
         losses: list[NDArray[np.float64]] = []
         for batch in self._batches:
             size = len(names) + len(batch.example_ids)

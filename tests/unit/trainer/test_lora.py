@@ -95,3 +95,36 @@ def test_under_autocast_it_is_as_close_to_fp32_as_peft() -> None:
         assert fused[name].dtype == plain[name].dtype, name
         error = (fused[name].float() - right).norm()
         assert error <= 1.5 * (plain[name].float() - right).norm() + 1e-3 * right.norm(), name
+
+
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_four_bit_weights_give_what_peft_gives(kind: str, bias: bool) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = Linear4bit(
+                64, 128, bias=bias, quant_type=kind, compute_dtype=torch.float32
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.first(x)
+
+    torch.manual_seed(0)
+    model: Any = get_peft_model(One().to("cpu"), LoraConfig(r=4, target_modules=["first"]))
+    nn.init.normal_(model.base_model.model.first.lora_B["default"].weight, std=0.3)
+    found: list[dict[str, Tensor]] = []
+    for expected_layers in (0, 1):
+        if expected_layers:
+            assert fuse(model) == 1
+        x = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        y = model(x)
+        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+        named = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        assert x.grad is not None
+        found.append(named | {"x": x.grad, "y": y.detach()})
+        model.zero_grad()
+    for name, expected in found[0].items():
+        torch.testing.assert_close(found[1][name], expected, rtol=1e-5, atol=1e-5)

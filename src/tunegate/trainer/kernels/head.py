@@ -1,0 +1,54 @@
+"""Cross entropy through a frozen output layer, chunk by chunk: the gradient is made while the logits are at hand.
+
+The loss of a target is linear in what comes back for it, so its gradient needs the logits no second time: a chunk's
+logits turn into its gradient in place, and nothing of the size of the vocabulary outlives the chunk.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CPU_CHUNK, GPU_CHUNK = 2**20, 2**26
+"""Logits held at once: what stays in a CPU's cache; enough to fill a GPU (256 MB as fp32)."""
+FEWEST_ROWS = 64
+
+
+def fits(head: Any) -> bool:
+    """Whether the layer is a plain linear one without bias that does not train."""
+    if type(head) is not nn.Linear:
+        return False
+    layer: Any = head
+    hooked = layer._forward_hooks or layer._forward_pre_hooks  # noqa: SLF001
+    return layer.bias is None and not layer.weight.requires_grad and not hooked
+
+
+def frozen_head_losses(head: nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Loss of each target [n] in fp32: hidden states [n, size], in the dtype of the weight, against `targets` [n]."""
+    losses: Any = _FrozenHead.apply(hidden, head.weight, targets)
+    return losses
+
+
+class _FrozenHead(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        most = GPU_CHUNK if hidden.is_cuda else CPU_CHUNK
+        rows = max(FEWEST_ROWS, most // len(weight))
+        losses = hidden.new_empty(len(targets), dtype=torch.float32)
+        slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(targets), rows):
+            part = slice(start, start + rows)
+            wanted = targets[part, None]
+            chances = torch.log_softmax((hidden[part] @ weight.t()).float(), -1)
+            losses[part] = chances.gather(1, wanted).squeeze(1).neg_()
+            if slopes is not None:
+                chances.exp_().scatter_add_(1, wanted, chances.new_full(wanted.shape, -1.0))
+                torch.mm(chances.to(weight.dtype), weight, out=slopes[part])
+        if slopes is not None:
+            ctx.save_for_backward(slopes)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (slopes,) = ctx.saved_tensors
+        return (slopes * grads[0][:, None]).to(slopes.dtype), None, None
