@@ -225,8 +225,8 @@ def _shared(grant: ClaimGrant, ranks: Ranks) -> ClaimGrant:
     """What rank 0 was granted, for all: from memory to memory. A secret has to be revealed to leave its process."""
     if ranks.alone:
         return grant
-    content = msgspec.json.encode(grant, enc_hook=reveal_hook) if ranks.is_main else b""
-    return msgspec.json.decode(ranks.broadcast(content), type=ClaimGrant, dec_hook=decode_hook)
+    content = msgspec.msgpack.encode(grant, enc_hook=reveal_hook) if ranks.is_main else b""
+    return msgspec.msgpack.decode(ranks.broadcast(content), type=ClaimGrant, dec_hook=decode_hook)
 
 
 def _require_same(ranks: Ranks, digest: str) -> None:
