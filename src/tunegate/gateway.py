@@ -28,6 +28,7 @@ from tunegate.control.signing import Signer
 from tunegate.control.store.choose import make_store
 from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.token_keeper import TokenKeeper
+from tunegate.control.uids import new_uid
 from tunegate.egress import EgressClient, EgressFailed, EgressRefused, check_url
 from tunegate.http.app import create_app
 from tunegate.http.auth import Authenticator
@@ -113,7 +114,7 @@ class Gateway:
             clock=self._clock,
             open_store=open_store,
             check_url=partial(check_url, policy=settings.egress),
-            new_uid=_new_uid,
+            new_uid=lambda: new_uid(self._clock.now_ms()),
             public_url=own_url(settings.server),
             trouble=lambda: self._reconciler.trouble() or self._outbox.trouble(),
         )
@@ -210,10 +211,6 @@ def own_url(server: ServerSettings) -> str:
         return server.public_url.rstrip("/")
     host = "127.0.0.1" if server.host in WILDCARD else server.host
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
-
-
-def _new_uid() -> str:
-    return secrets.token_hex(10)
 
 
 def _kms(settings: KeySettings) -> KmsKeys | None:

@@ -8,7 +8,6 @@ Values of the first format were sealed with a key of the ring itself; they are s
 
 import hmac
 import logging
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tunegate.contract.base import Wire
 from tunegate.control.key_file import read_ring, stamp
 from tunegate.control.keyring import KEY_BYTES, KeyFileUnsafe, KeyRing, derive
+from tunegate.control.randomness import random_bytes
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.key_service import KeyService, KeyServiceUnavailable, WrongKey
 
@@ -73,7 +73,7 @@ class Sealer:
             data_key = await self._unwrap(place, key)
         cipher = AESGCM(data_key)
         for field, plain in values.items():
-            nonce = secrets.token_bytes(NONCE_BYTES)
+            nonce = random_bytes(NONCE_BYTES)
             bound = _bound(msgspec.structs.replace(place, field=field))
             sealed[field] = FORMAT + nonce + cipher.encrypt(nonce, plain, bound)
         return sealed
@@ -109,7 +109,7 @@ class Sealer:
 
     async def _new_key(self, place: SealContext) -> tuple[bytes, bytes]:
         if self._service is None:
-            plain = secrets.token_bytes(KEY_BYTES)
+            plain = random_bytes(KEY_BYTES)
             return plain, await self._wrap(place, plain)
         try:
             made = await self._service.new_key(_service_place(place))
@@ -125,7 +125,7 @@ class Sealer:
             except KeyServiceUnavailable as error:
                 raise _down(error) from error
             return _row(key_id, wrapped)
-        nonce = secrets.token_bytes(NONCE_BYTES)
+        nonce = random_bytes(NONCE_BYTES)
         sealed = self._wrapping[key_id].encrypt(nonce, plain, _bound(place, key_id))
         return _row(key_id, nonce + sealed)
 

@@ -5,13 +5,13 @@ It stands around the whole application, so that what no route answers (404, 405)
 
 import asyncio
 import re
-import secrets
 import time
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from tunegate.control.randomness import random_bytes
 from tunegate.http.head import check_head
 from tunegate.http.heads import answer_head
 from tunegate.http.meters import Meters
@@ -158,7 +158,7 @@ class Door:
 
 def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return given.decode() if _REQUEST_ID.fullmatch(given) else random_bytes(8).hex()
 
 
 def _fixed_headers(scope: HTTPScope, start: Message) -> tuple[tuple[bytes, bytes], ...]:

@@ -13,12 +13,13 @@ T = TypeVar("T")
 Connection = AsyncConnection[Row]
 _LIST = re.compile(r"\bIN :(\w+)")
 _VALUE = re.compile(r"(?<!:):(\w+)")
+_INDEX = re.compile(r"\bINDEXED BY \w+")
 
 
 @lru_cache(maxsize=512)
 def translate(sql: str) -> bytes:
     """The statement in psycopg's words."""
-    text = _LIST.sub(r"= ANY(:\1)", sql.replace("%", "%%"))
+    text = _LIST.sub(r"= ANY(:\1)", _INDEX.sub("", sql.replace("%", "%%")))
     return _VALUE.sub(r"%(\1)s", text).encode()
 
 

@@ -16,7 +16,8 @@ _ENDED = ", ".join(f"'{state}'" for state in sorted(FINAL))
 
 _TAKEN = """
 SELECT (SELECT count(*) FROM job WHERE launcher = :launcher AND state IN ('launching', 'pending'))
-    + (SELECT count(*) FROM job WHERE launcher = :launcher AND queued = 1 AND lease_until_ms > :now_ms)
+    + (SELECT count(*) FROM job INDEXED BY job_queue_leased
+        WHERE launcher = :launcher AND queued = 1 AND lease_until_ms > :now_ms)
 """
 """Runs that wait in the engine, and jobs about to be launched: somebody has leased them."""
 
@@ -34,9 +35,11 @@ SELECT tenant FROM t WHERE tenant IS NOT NULL
 
 _HELD = f"""
 SELECT tenant, sum(gpus), count(*) FROM (
-    SELECT tenant, gpus FROM job WHERE queued = 0 AND state NOT IN ({_ENDED})
+    SELECT tenant, gpus FROM job INDEXED BY job_held
+    WHERE queued = 0 AND state NOT IN ({_ENDED})
     UNION ALL
-    SELECT tenant, gpus FROM job WHERE queued = 1 AND lease_until_ms > :now_ms
+    SELECT tenant, gpus FROM job INDEXED BY job_queue_leased
+    WHERE queued = 1 AND lease_until_ms > :now_ms
 ) AS held GROUP BY tenant
 """  # noqa: S608 - constants
 
