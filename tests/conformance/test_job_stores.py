@@ -88,7 +88,8 @@ class TestPostgresStore(_Opened):
     def make(self, database: Secret, clock: ManualClock) -> Make:
         with psycopg.connect(database.reveal(), autocommit=True) as connection:
             if connection.execute("SELECT to_regclass('job')").fetchall() != [(None,)]:
-                connection.execute("TRUNCATE job, token CASCADE")
+                connection.execute("TRUNCATE job, token, audit_arrival, audit_entry CASCADE")
+                connection.execute("UPDATE audit_head SET sequence = 0, hash = repeat('0', 64)")
         return lambda: PostgresStore(database, StoreSettings(), clock)
 
     @pytest.fixture

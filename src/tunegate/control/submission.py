@@ -9,6 +9,7 @@ from tunegate.contract.container import ContainerSpec
 from tunegate.contract.problems import Problem
 from tunegate.contract.request import TrainRequest
 from tunegate.control.admission import Admission, AdmissionRules, admit, gpus_of
+from tunegate.control.caller import current_caller
 from tunegate.control.context import ControlContext
 from tunegate.control.deliveries import new_deliveries
 from tunegate.control.foresight import foreseen
@@ -57,6 +58,7 @@ async def submit(
             events=[event],
             deliveries=new_deliveries(job, [event], context.webhooks),
             max_jobs=principal.max_jobs,
+            caller=current_caller(),
         )
     )
     return (created.job if created.created else _same(created.job, digest)), created.created

@@ -1,6 +1,7 @@
 """Every promise of `JobStore`, written once for all drivers. A driver subclasses `JobStoreSuite` and gives a `store`."""
 
 from conformance.job_store_suite.attempts import AttemptPromises
+from conformance.job_store_suite.audit import AuditPromises
 from conformance.job_store_suite.changes import ChangePromises
 from conformance.job_store_suite.jobs import JobPromises
 from conformance.job_store_suite.leases import LeasePromises
@@ -21,5 +22,6 @@ class JobStoreSuite(
     OutboxPromises,
     ResealingPromises,
     TokenPromises,
+    AuditPromises,
 ):
     """Fixtures to give: `store`, opened on the `clock`, and `reopen`, which closes it and opens its data again."""

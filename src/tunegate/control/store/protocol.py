@@ -11,6 +11,8 @@ from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.base import Wire
 from tunegate.contract.job import JobEvent
 from tunegate.contract.request import Status
+from tunegate.control.audit import AuditFilter, AuditHead, Happening, Sealed
+from tunegate.control.caller import GATEWAY, Caller
 from tunegate.control.fair import Holding
 from tunegate.control.records import (
     AttemptRecord,
@@ -30,6 +32,8 @@ class Submission(Wire):
     sealed: dict[str, bytes]
     events: list[NewEvent]
     deliveries: list[NewDelivery]
+    caller: Caller = GATEWAY
+    """Who asked, for the audit log. Other writes take it from the task that they are called in."""
     max_jobs: int | None = None
     """So many unfinished jobs the tenant may have, this one included."""
 
@@ -298,3 +302,23 @@ class JobStore(Protocol):
 
     # Gauges
     async def counts(self) -> Counts: ...
+    # The audit log: every change of a job, its secrets or a token is noted with it, and on whose behalf
+    async def note_audit(self, happenings: Sequence[Happening]) -> None:
+        """Write down what is no change of this store. Durable."""
+        ...
+
+    async def seal_audit(self, limit: int) -> Sealed:
+        """Chain the next entries, so many at most. Several gateways may try: one at a time does."""
+        ...
+
+    async def audit_head(self) -> AuditHead: ...
+    async def read_audit(
+        self, wanted: AuditFilter, after: int, limit: int
+    ) -> list[tuple[int, bytes]]:
+        """Numbers and lines of sealed entries from behind entry `after`, oldest first."""
+        ...
+
+    async def trim_audit(self, before_ms: int, limit: int) -> int:
+        """Remove the oldest entries, up to the first that is not older; their number. A new entry vouches for them."""
+        ...
+

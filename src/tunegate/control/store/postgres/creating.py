@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunegate.control.store.protocol import Created, Submission
-from tunegate.control.store.sql import jobs, log, outbox
+from tunegate.control.store.sql import audit, jobs, log, outbox
 from tunegate.control.store.sql.codec import encode
+from tunegate.control.store.sql.happenings import submitted
 from tunegate.control.store.sql.statement import Transaction, Work, ask
 
 _INSERT = """
@@ -43,6 +44,11 @@ WITH new AS (
     SELECT t.uid, t.field, t.body
     FROM unnest(:sealed_uid::text[], :sealed_field::text[], :sealed_body::bytea[]) AS t (uid, field, body)
     JOIN new ON new.uid = t.uid
+), audit AS (
+    INSERT INTO audit_arrival (at_ms, body)
+    SELECT :now_ms::bigint, t.body
+    FROM unnest(:audit_uid::text[], :audit_body::bytea[]) AS t (uid, body)
+    JOIN new ON new.uid = t.uid
 )
 SELECT uid FROM new
 """
@@ -66,6 +72,7 @@ _OUT = (
     "out_id", "out_uid", "out_channel", "out_sequence", "out_final", "out_head", "out_next", "out_body",
 )  # fmt: skip
 _SEALED = ("sealed_uid", "sealed_field", "sealed_body")
+_AUDIT = ("audit_uid", "audit_body")
 
 
 def create_all(tx: Transaction, submissions: Sequence[Submission]) -> Work[list[Created]]:
@@ -87,7 +94,9 @@ def create_all(tx: Transaction, submissions: Sequence[Submission]) -> Work[list[
 
 def _values(now_ms: int, submissions: Sequence[Submission]) -> dict[str, Any]:
     """One array per column."""
-    values: dict[str, list[Any]] = {name: [] for name in (*_JOB, *_PAIR, *_EVENT, *_OUT, *_SEALED)}
+    values: dict[str, list[Any]] = {
+        name: [] for name in (*_JOB, *_PAIR, *_EVENT, *_OUT, *_SEALED, *_AUDIT)
+    }
 
     def add(names: Sequence[str], *row: Any) -> None:
         for name, value in zip(names, row, strict=True):
@@ -120,4 +129,6 @@ def _values(now_ms: int, submissions: Sequence[Submission]) -> dict[str, Any]:
             )
         for field in submission.sealed.items():
             add(_SEALED, job.uid, *field)
+        noted = audit.columns(submitted(job), submission.caller, now_ms)
+        add(_AUDIT, job.uid, noted["body"])
     return {**values, "now_ms": now_ms}

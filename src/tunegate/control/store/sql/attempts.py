@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tunegate.contract.attempt import SequencedEvent
 from tunegate.control.records import AttemptRecord, JobRecord
 from tunegate.control.store.protocol import Change, Claim
-from tunegate.control.store.sql import guards, jobs, leases
+from tunegate.control.store.sql import audit, guards, happenings, jobs, leases
 from tunegate.control.store.sql.codec import decode_attempt, decode_trainer_event, encode
 from tunegate.control.store.sql.statement import Transaction, Work, ask, ask_one
 
@@ -59,6 +59,7 @@ def claim(tx: Transaction, attempt_id: str, run_uid: str) -> Work[Claim]:
     if attempt.claimed_by is None:
         fence = yield from _next_fence()
         attempt = replace(attempt, claimed_by=run_uid, fence=fence, claimed_ms=tx.now_ms)
+        audit.note(tx, happenings.claimed(job, attempt))
     if attempt.claimed_by != run_uid:
         return Claim(granted=False, job=job, attempt=attempt)
     attempt = replace(attempt, last_seen_ms=tx.now_ms)

@@ -2,7 +2,16 @@
 
 from tunegate.control.records import JobRecord
 from tunegate.control.store.protocol import Change
-from tunegate.control.store.sql import attempts, guards, jobs, leases, log, sealed
+from tunegate.control.store.sql import (
+    attempts,
+    audit,
+    guards,
+    happenings,
+    jobs,
+    leases,
+    log,
+    sealed,
+)
 from tunegate.control.store.sql.codec import JOB_COLUMNS, decode_job, encode, job_from
 from tunegate.control.store.sql.statement import Transaction, Work, ask_one
 
@@ -25,12 +34,14 @@ def apply(tx: Transaction, change: Change) -> Work[JobRecord | None]:
         return None
     job = guards.changed(old, change, tx.now_ms, woken=woken)
     yield from attempts.write_change(tx, change)
-    sealed.destroy(tx, job.uid, change.destroy_sealed)
+    destroyed = yield from sealed.destroy(job.uid, change.destroy_sealed)
     sealed.write(tx, job.uid, change.sealed)
     _write(tx, number, job)
     if job.metadata != old.metadata:
         jobs.rewrite_metadata(tx, number, job)
     log.append(tx, job, old.last_sequence + 1, change.events, change.deliveries)
+    for happening in happenings.of_change(old, job, change, destroyed):
+        audit.note(tx, happening)
     if guards.is_visible(change):
         tx.touched.add(job.uid)
     return job

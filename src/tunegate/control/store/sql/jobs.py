@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tunegate.control.records import FINAL, PUBLIC, JobRecord
 from tunegate.control.store.protocol import Created, JobFilter, Submission
-from tunegate.control.store.sql import log, sealed
+from tunegate.control.store.sql import audit, happenings, log, sealed
 from tunegate.control.store.sql.codec import JOB_COLUMNS, encode, job_from
 from tunegate.control.store.sql.statement import Transaction, Work, ask, ask_one
 from tunegate.sdk.errors import TunegateError
@@ -51,6 +51,7 @@ def create(tx: Transaction, submission: Submission) -> Work[Created]:
     _add_metadata(tx, int(row[0]), job)
     log.append(tx, job, 1, submission.events, submission.deliveries)
     sealed.write(tx, job.uid, submission.sealed)
+    audit.note(tx, happenings.submitted(job), submission.caller)
     tx.touched.add(job.uid)
     return Created(job=job, created=True)
 
@@ -141,6 +142,7 @@ def forget(tx: Transaction, tenant: str, job_id: str) -> Work[bool]:
     if job is None or job.state not in FINAL:
         return False
     tx.write("DELETE FROM job WHERE uid = :uid", uid=job.uid)
+    audit.note(tx, happenings.of_job(job, "job.forgotten"))
     tx.touched.add(job.uid)
     return True
 

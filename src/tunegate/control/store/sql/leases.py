@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunegate.control.records import FINAL, JobRecord
-from tunegate.control.store.sql import jobs, queue, sealed
+from tunegate.control.store.sql import audit, happenings, jobs, queue, sealed
 from tunegate.control.store.sql.codec import JOB_COLUMNS, job_from
 from tunegate.control.store.sql.statement import Transaction, Work, ask
 
@@ -88,6 +88,8 @@ def settle(tx: Transaction, job: JobRecord) -> None:
 def destroy_sealed(tx: Transaction, uid: str, fields: Sequence[str]) -> Work[None]:
     """Outside a change; a final job may have nothing left to tidy then."""
     job = yield from jobs.lock(uid)
-    sealed.destroy(tx, uid, fields)
+    destroyed = yield from sealed.destroy(uid, fields)
     if job is not None:
         settle(tx, job)
+        for happening in happenings.secrets_destroyed(job, destroyed):
+            audit.note(tx, happening)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunegate.control.records import Channel, Delivery, NewDelivery
-from tunegate.control.store.protocol import Sent
+from tunegate.control.store.protocol import PutOff, Sent
+from tunegate.control.store.sql import audit, happenings
 from tunegate.control.store.sql.codec import delivery_from
 from tunegate.control.store.sql.statement import Row, Transaction, Work, ask, ask_one
 
@@ -182,7 +183,9 @@ def read(uid: str, after: int, limit: int) -> Work[list[Sent]]:
 
 
 def replay(tx: Transaction, uid: str, delivery_ids: Sequence[str] | None) -> Work[int]:
-    yield from ask("SELECT uid FROM job WHERE uid = :uid FOR UPDATE", uid=uid)
+    found = yield from ask_one(
+        "SELECT tenant, job_id FROM job WHERE uid = :uid FOR UPDATE", uid=uid
+    )
     which = _DEAD_AT_THE_END if delivery_ids is None else _CHOSEN
     more: dict[str, Any] = {} if delivery_ids is None else {"ids": list(delivery_ids)}
     again = yield from ask(_REPLAY + which, uid=uid, now_ms=tx.now_ms, **more)
@@ -193,6 +196,9 @@ def replay(tx: Transaction, uid: str, delivery_ids: Sequence[str] | None) -> Wor
     return len(again)
 
 
+    if again and found is not None:
+        tenant, job_id = found
+        audit.note(tx, happenings.replayed(uid, tenant, job_id, len(again)))
 def _hold(delivery_id: str, epoch: int | None) -> Work[Row | None]:
     """The row, if it waits and its lease is that of `epoch`. Its job is locked: who appends to the queue holds it too."""
     yield from ask(_LOCK, id=delivery_id)

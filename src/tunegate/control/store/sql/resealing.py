@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tunegate.control.store.protocol import SealedRow
-from tunegate.control.store.sql import jobs, sealed
+from tunegate.control.store.sql import audit, happenings, jobs, sealed
 from tunegate.control.store.sql.statement import Transaction, Work, ask
 
 _LIST = """
@@ -27,10 +27,12 @@ def replace(
     tx: Transaction, uid: str, old: Mapping[str, bytes], new: Mapping[str, bytes]
 ) -> Work[bool]:
     """The job's row is locked first, as in every change of it."""
-    if (yield from jobs.lock(uid)) is None:
+    job = yield from jobs.lock(uid)
+    if job is None:
         return False
     for field, body in old.items():
         if (yield from sealed.read(uid, field)) != body:
             return False
     sealed.write(tx, uid, new)
+    audit.note(tx, happenings.of_job(job, "secrets.rewrapped"))
     return True

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tunegate.control.store.sql.statement import Transaction, Work, ask_one
+from tunegate.control.store.sql.statement import Transaction, Work, ask, ask_one
 
 _UPSERT = """
 INSERT INTO sealed (uid, field, body) VALUES (:uid, :field, :body)
@@ -21,6 +21,10 @@ def read(uid: str, field: str) -> Work[bytes | None]:
     return row[0] if row else None
 
 
-def destroy(tx: Transaction, uid: str, fields: Sequence[str]) -> None:
-    for field in fields:
-        tx.write("DELETE FROM sealed WHERE uid = :uid AND field = :field", uid=uid, field=field)
+def destroy(uid: str, fields: Sequence[str]) -> Work[list[str]]:
+    """The fields that were there."""
+    if not fields:
+        return []
+    sql = "DELETE FROM sealed WHERE uid = :uid AND field IN :fields RETURNING field"
+    rows = yield from ask(sql, uid=uid, fields=list(fields))
+    return sorted(row[0] for row in rows)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.job import JobEvent
+from tunegate.control.audit import AuditFilter, AuditHead, Happening, Sealed
 from tunegate.control.fair import Holding
 from tunegate.control.records import AttemptRecord, Channel, Delivery, JobRecord
 from tunegate.control.store.protocol import (
@@ -27,6 +28,7 @@ from tunegate.control.store.protocol import (
 from tunegate.control.store.sql import (
     attempts,
     changes,
+    audit,
     gauges,
     jobs,
     leases,
@@ -226,6 +228,27 @@ class SqlStore(ABC):
         await self._write(lambda tx: tokens.note_uses(tx, uses))
 
     # Gauges
+    # The audit log
+
+    async def note_audit(self, happenings: Sequence[Happening]) -> None:
+        await self._write(lambda tx: audit.note_all(tx, happenings))
+
+    async def seal_audit(self, limit: int) -> Sealed:
+        if not await self._read(audit.waiting):
+            return Sealed(count=0, head=await self.audit_head())
+        return await self._write(lambda tx: audit.seal(tx, limit))
+
+    async def audit_head(self) -> AuditHead:
+        return await self._read(audit.head)
+
+    async def read_audit(
+        self, wanted: AuditFilter, after: int, limit: int
+    ) -> list[tuple[int, bytes]]:
+        return await self._read(lambda: audit.read(wanted, after, limit))
+
+    async def trim_audit(self, before_ms: int, limit: int) -> int:
+        return await self._write(lambda tx: audit.trim(tx, before_ms, limit))
+
 
     async def counts(self) -> Counts:
         return await self._read(lambda: gauges.counts(self.now_ms()))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tunegate.control.store.sql import audit, happenings
 from tunegate.control.store.sql.codec import encode
 from tunegate.control.store.sql.statement import Row, Transaction, Work, ask, ask_one
 from tunegate.control.tokens import TokenRecord
@@ -22,7 +23,7 @@ WHERE token_id = :token_id AND coalesce(last_used_ms, 0) < :used_ms
 """
 
 
-def add(_tx: Transaction, record: TokenRecord) -> Work[None]:
+def add(tx: Transaction, record: TokenRecord) -> Work[None]:
     yield from ask(
         _INSERT,
         token_id=record.token_id,
@@ -30,6 +31,7 @@ def add(_tx: Transaction, record: TokenRecord) -> Work[None]:
         created_ms=record.created_ms,
         record=encode(record),
     )
+    audit.note(tx, happenings.of_token(record, "token.made"))
 
 
 def find(token_id: str) -> Work[TokenRecord | None]:
@@ -59,6 +61,9 @@ def end(tx: Transaction, token_id: str, expires_ms: int | None) -> Work[TokenRec
         "UPDATE token SET record = :record WHERE token_id = :token_id",
         record=encode(ended),
         token_id=token_id,
+    )
+    audit.note(
+        tx, happenings.of_token(ended, "token.revoked" if expires_ms is None else "token.limited")
     )
     return ended
 

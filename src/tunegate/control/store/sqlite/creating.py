@@ -6,8 +6,9 @@ from typing import Any
 
 from tunegate.control.records import JobRecord
 from tunegate.control.store.protocol import Created, Submission
-from tunegate.control.store.sql import jobs, log, outbox
+from tunegate.control.store.sql import audit, jobs, log, outbox
 from tunegate.control.store.sql.codec import encode
+from tunegate.control.store.sql.happenings import submitted
 from tunegate.control.store.sqlite import dialect
 from tunegate.control.store.sqlite.writer import Transaction
 
@@ -29,6 +30,7 @@ INSERT INTO delivery (delivery_id, uid, channel, sequence, final, head, created_
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _SEALED = "INSERT INTO sealed (uid, field, body) VALUES (?, ?, ?)"
+_AUDIT = "INSERT INTO audit_arrival (at_ms, body) VALUES (?, ?)"
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ def rows_of(submission: Submission, now_ms: int) -> Rows:
         _EVENTS: [(uid, event.sequence, event.type, encode(event)) for event in numbered],
         _DELIVERIES: deliveries,
         _SEALED: [(uid, name, body) for name, body in submission.sealed.items()],
+        _AUDIT: [tuple(audit.columns(submitted(job), submission.caller, now_ms).values())],
     }
     return Rows(job, jobs.columns(job), others)
 
@@ -76,7 +79,7 @@ def create_all(tx: Transaction, group: Sequence[Rows]) -> list[Created]:
     db = tx.db
     stored = [(rows, db.execute(_JOBS, rows.columns).fetchall()) for rows in group]
     new = [rows for rows, numbers in stored if numbers]
-    for sql in (_EVENTS, _DELIVERIES, _SEALED):
+    for sql in (_EVENTS, _DELIVERIES, _SEALED, _AUDIT):
         db.executemany(sql, [row for rows in new for row in rows.others[sql]])
     pairs = [
         (rows.job.tenant, key, value, numbers[0][0])

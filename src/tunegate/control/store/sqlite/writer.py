@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from tunegate.control.caller import Caller, current_caller
 from tunegate.control.store.errors import unavailable
 from tunegate.control.store.sql.statement import Transaction as SqlTransaction
 from tunegate.control.store.sqlite.connection import TROUBLE
@@ -35,6 +36,7 @@ Work = Callable[[Transaction], T]
 class _Request:
     work: Work[Any]
     future: asyncio.Future[Any]
+    caller: Caller
     result: Any = None
     error: Exception | None = None
     touched: set[str] = field(default_factory=set[str])
@@ -64,7 +66,7 @@ class Writer:
         if self._loop is None:
             raise unavailable()
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Request(work, future))
+        self._queue.put(_Request(work, future, current_caller()))
         return await future
 
     async def stop(self) -> None:
@@ -114,7 +116,7 @@ class Writer:
 
     def _perform(self, db: apsw.Connection, request: _Request) -> None:
         db.execute("SAVEPOINT request")
-        transaction = Transaction(db=db, now_ms=self._clock.now_ms())
+        transaction = Transaction(db=db, now_ms=self._clock.now_ms(), caller=request.caller)
         try:
             request.result = request.work(transaction)
         except TROUBLE:
