@@ -29,7 +29,13 @@ from tunegate.control.store.choose import make_store
 from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.token_keeper import TokenKeeper
 from tunegate.control.uids import new_uid
-from tunegate.egress import EgressClient, EgressFailed, EgressRefused, check_url
+from tunegate.egress import (
+    EgressClient,
+    EgressFailed,
+    EgressRefused,
+    EgressUnreachable,
+    check_url,
+)
 from tunegate.http.app import create_app
 from tunegate.http.auth import Authenticator
 from tunegate.http.door import WILDCARD
@@ -139,7 +145,12 @@ class Gateway:
         courier = Courier(
             store=self._store,
             sealer=self._sealer,
-            outbound=Outbound(client=self._egress, refused=EgressRefused, failed=EgressFailed),
+            outbound=Outbound(
+                client=self._egress,
+                refused=EgressRefused,
+                failed=EgressFailed,
+                unreachable=EgressUnreachable,
+            ),
             settings=self.settings.webhooks,
             signer=_signer(self.settings.webhooks),
             clock=self._clock,
@@ -149,6 +160,7 @@ class Gateway:
             store=self._store,
             courier=courier,
             settings=self.settings.webhooks,
+            receivers=self._control.receivers,
             clock=self._clock,
             owner=self._owner,
         )

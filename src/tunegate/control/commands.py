@@ -115,7 +115,7 @@ async def _new_beginning(
         events=[event],
         deliveries=new_deliveries(after, [event], context.webhooks),
         destroy_sealed=list(ALL),
-        sealed=await seal_request(context.sealer, job.tenant, job.uid, request),
+        sealed=await seal_request(context.sealer, job.tenant, job.uid, request, canonical(request)),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from tunegate.contract.request import Auth
 from tunegate.contract.training import StoragePolicy
 from tunegate.control.addresses import CheckUrl
+from tunegate.control.receivers import Receivers
 from tunegate.control.registry import BackendRegistry, LauncherRegistry
 from tunegate.control.sealer import Sealer
 from tunegate.control.settings import ControlSettings, TrainerSettings, WebhookSettings
@@ -36,5 +37,6 @@ class ControlContext:
     check_url: CheckUrl
     new_uid: Callable[[], str]
     public_url: str | None = None
+    receivers: Receivers = field(default_factory=Receivers)
     trouble: Callable[[], str | None] = field(default=lambda: None)
     """One sentence when a background loop has died."""

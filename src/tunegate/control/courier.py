@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 from tunegate.control.endpoints import Busy, Endpoints
 from tunegate.control.outbound import Outbound, Reply
+from tunegate.control.receivers import Receivers, address_of
 from tunegate.control.records import Delivery, JobRecord
-from tunegate.control.retrying import Accepted, Bury, Later, Outcome, Try, again, answered
+from tunegate.control.retrying import Accepted, Bury, Later, Outcome, Try, again, answered, is_old
 from tunegate.control.sealed import SealedCallbacks, open_callbacks
 from tunegate.control.sealer import Sealer
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.signing import Signer
-from tunegate.control.store.protocol import JobStore
-from tunegate.control.streams import Streams, endpoint_of
+from tunegate.control.store.protocol import JobStore, PutOff
+from tunegate.control.streams import Streams
 from tunegate.control.webhooks import Webhooks
 from tunegate.sdk.clock import Clock
 
@@ -33,6 +35,7 @@ class Courier:
         signer: Signer | None,
         clock: Clock,
         chance: Callable[[], float],
+        receivers: Receivers | None = None,
     ) -> None:
         self._store = store
         self._sealer = sealer
@@ -43,31 +46,61 @@ class Courier:
         self._webhooks = Webhooks(outbound.client, signer)
         self._streams = Streams(outbound.client, clock)
         self._endpoints = Endpoints(clock.monotonic_s)
+        self._receivers = receivers or Receivers()
 
     async def close(self) -> None:
         await self._streams.close()
 
+    def sort(self, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[PutOff]]:
+        """Those that may be carried now, and those that must wait, as far as that is known without a look at the job."""
+        ready: list[Delivery] = []
+        waiting: list[PutOff] = []
+        ahead: Counter[Hashable] = Counter()
+        now_ms = self._store.now_ms()
+        for delivery in deliveries:
+            endpoint = self._receivers.find(delivery.uid, delivery.channel)
+            old = endpoint is None or is_old(delivery, now_ms, self._settings)
+            delay_s = 0.0 if old else self._endpoints.delay_s(endpoint, ahead[endpoint])
+            if delay_s:
+                at_ms = now_ms + int(delay_s * 1000)
+                waiting.append(PutOff(delivery.delivery_id, at_ms, delivery.epoch))
+            else:
+                ahead[endpoint] += 1
+                ready.append(delivery)
+        return ready, waiting
+
     async def carry(self, delivery: Delivery, job: JobRecord, patience_s: float) -> Outcome:
         """What came of it. Later when the receiver has enough to do, or had no turn to give within `patience_s`."""
         callbacks = await open_callbacks(self._store, self._sealer, job)
-        url = _address(callbacks, delivery)
+        url = address_of(callbacks, delivery.channel)
         if callbacks is None or url is None or _is_switched_off(job, delivery):
             return Bury(note="nobody to tell any more")
+        endpoint = self._receivers.note(job.uid, delivery.channel, url)
         asked_s = self._clock.monotonic_s()
         try:
-            async with self._endpoints.turn(endpoint_of(url)):
+            async with self._endpoints.turn(endpoint):
                 if self._clock.monotonic_s() - asked_s > patience_s:
                     return Later(at_ms=self._store.now_ms())
-                return await self._try(delivery, callbacks)
+                return await self._try(delivery, callbacks, endpoint)
         except Busy as busy:
-            return Later(at_ms=self._store.now_ms() + int(busy.delay_s * 1000))
+            now_ms = self._store.now_ms()
+            if busy.unreachable and is_old(delivery, now_ms, self._settings):
+                # So that it ends one day: with many that wait for the same receiver its own turn may never come.
+                return again(await self._this(delivery), "not reachable", self._settings)
+            return Later(at_ms=now_ms + int(busy.delay_s * 1000))
 
-    async def _try(self, delivery: Delivery, callbacks: SealedCallbacks) -> Outcome:
+    async def _try(
+        self, delivery: Delivery, callbacks: SealedCallbacks, endpoint: Hashable
+    ) -> Outcome:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 reply = await self._send(delivery, callbacks)
+            self._endpoints.reached(endpoint)
         except self._outbound.refused as refusal:
             return Bury(note="address refused", refusal=str(refusal))
+        except self._outbound.unreachable as failure:
+            self._endpoints.missed(endpoint)
+            return again(await self._this(delivery), str(failure), self._settings)
         except self._outbound.failed as failure:
             return again(await self._this(delivery), str(failure), self._settings)
         except TimeoutError:
@@ -97,11 +130,3 @@ class Courier:
 
 def _is_switched_off(job: JobRecord, delivery: Delivery) -> bool:
     return not (job.has_stream if delivery.channel == "stream" else job.has_webhook)
-
-
-def _address(callbacks: SealedCallbacks | None, delivery: Delivery) -> str | None:
-    if callbacks is None:
-        return None
-    is_stream = delivery.channel == "stream"
-    secret = callbacks.status_stream_url if is_stream else callbacks.webhook_url
-    return secret.reveal() if secret is not None else None

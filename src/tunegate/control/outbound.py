@@ -30,12 +30,18 @@ class Client(Protocol):
     ) -> AbstractAsyncContextManager[Socket]: ...
 
 
+class NotReached(Exception):
+    """For clients that can't tell whether a receiver was reached."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbound:
-    """The client with the two errors that it raises; their messages may be shown to people."""
+    """The client with the errors that it raises; their messages may be shown to people."""
 
     client: Client
     refused: type[Exception]
     """The operator's rules forbid the address: another try is pointless."""
     failed: type[Exception]
     """No answer, or a broken one."""
+    unreachable: type[Exception] = NotReached
+    """A kind of `failed`: nothing was sent, as the name is unknown or nobody listens. Holds for all that goes there."""

@@ -7,7 +7,7 @@ from tunegate.control.courier import Courier
 from tunegate.control.records import FINAL, Delivery, JobRecord, NewEvent
 from tunegate.control.retrying import Accepted, Bury, Later, Outcome, Retry
 from tunegate.control.settings import WebhookSettings
-from tunegate.control.store.protocol import Change, JobStore
+from tunegate.control.store.protocol import Change, JobStore, PutOff
 from tunegate.control.work import WorkLoop
 from tunegate.sdk.clock import Clock
 
@@ -70,8 +70,14 @@ class Outbox:
         return None if self._work.is_alive else "The loop that delivers webhooks is not running."
 
     async def lease(self, limit: int) -> list[Delivery]:
-        """Take rows that are due."""
-        return await self._store.lease_deliveries(self._owner, limit, self._lease_ms)
+        """Take rows that are due. Those whose receivers are known to be busy or out of reach wait on, all together."""
+        while True:
+            leased = await self._store.lease_deliveries(self._owner, limit, self._lease_ms)
+            ready, waiting = self._courier.sort(leased)
+            if waiting:
+                await self._store.put_off(waiting)
+            if ready or not waiting:
+                return ready
 
     async def deliver(self, delivery: Delivery) -> None:
         """Send one row and record the outcome. In trouble with the store the row waits for its lease to run out."""
@@ -95,7 +101,8 @@ class Outbox:
             case Bury():
                 await self._bury(delivery, outcome)
             case Later():
-                await self._store.put_off(delivery.delivery_id, outcome.at_ms, delivery.epoch)
+                row = PutOff(delivery.delivery_id, outcome.at_ms, delivery.epoch)
+                await self._store.put_off([row])
                 return
         if job.state in FINAL:
             await self._store.wake(

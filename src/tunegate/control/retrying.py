@@ -110,5 +110,12 @@ def retry_after_s(header: str | None, now_ms: int) -> float | None:
     return min(max(0.0, moment.timestamp() - now_ms / 1000), RETRY_AFTER_MAX_S)
 
 
+def is_old(delivery: Delivery, now_ms: int, settings: WebhookSettings) -> bool:
+    """Whether all its waits, one after the other, would be over by now; a stream's events are stale much sooner."""
+    stale = delivery.channel == "stream" and not delivery.final
+    most_s = STREAM_MAX_AGE_S if stale else sum(settings.schedule_s)
+    return now_ms - delivery.created_ms > most_s * 1000
+
+
 def _age_s(this: Try) -> float:
     return (this.now_ms - this.delivery.created_ms) / 1000

@@ -64,10 +64,13 @@ def callbacks_of(request: TrainRequest) -> SealedCallbacks | None:
 
 
 async def seal_request(
-    sealer: Sealer, tenant: str, uid: str, request: TrainRequest
+    sealer: Sealer, tenant: str, uid: str, request: TrainRequest, encoded: bytes
 ) -> dict[str, bytes]:
-    """The sealed fields of a job by name, under a data key of their own. Raises TunegateError unavailable."""
-    plain = {REQUEST: canonical(request)}
+    """The sealed fields of a job by name, under a data key of their own; `encoded` is the `canonical` request.
+
+    Raises TunegateError unavailable.
+    """
+    plain = {REQUEST: encoded}
     callbacks = callbacks_of(request)
     if callbacks is not None:
         plain[CALLBACKS] = msgspec.json.encode(callbacks, enc_hook=reveal_hook)

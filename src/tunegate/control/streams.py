@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tunegate.control.outbound import Client, Reply, Socket
+from tunegate.control.receivers import endpoint_of
 from tunegate.control.records import Delivery
 from tunegate.control.sealed import SealedCallbacks
 from tunegate.sdk.clock import Clock
 
 IDLE_S = 60.0
 """A WebSocket on which nothing was sent for so long is closed."""
-_DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 @dataclass(slots=True)
@@ -85,11 +85,3 @@ def _authorization(url: str, callbacks: SealedCallbacks) -> dict[str, str]:
     if endpoint_of(url) != endpoint_of(webhook.reveal()):
         return {}
     return {"authorization": callbacks.auth_header.reveal()}
-
-
-def endpoint_of(url: str) -> tuple[bool, str, int | None]:
-    """Whether it is encrypted, host and port: what counts as one receiver."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    port = parts.port or _DEFAULT_PORTS.get(scheme)
-    return scheme in ("https", "wss"), (parts.hostname or "").lower(), port

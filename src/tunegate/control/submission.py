@@ -40,7 +40,8 @@ async def submit(
 ) -> tuple[JobRecord, bool]:
     """Store the job, or find the one that the same request made before (then the flag is False)."""
     request = pin(request, pinned)
-    digest = context.sealer.digest(canonical(request))
+    plain = canonical(request)
+    digest = context.sealer.digest(plain)
     try:
         admitted = await examine(context, principal, request)
     except TunegateError:
@@ -54,14 +55,17 @@ async def submit(
     created = await context.store.create_job(
         Submission(
             job=job,
-            sealed=await seal_request(context.sealer, job.tenant, job.uid, request),
+            sealed=await seal_request(context.sealer, job.tenant, job.uid, request, plain),
             events=[event],
             deliveries=new_deliveries(job, [event], context.webhooks),
             max_jobs=principal.max_jobs,
             caller=current_caller(),
         )
     )
-    return (created.job if created.created else _same(created.job, digest)), created.created
+    if not created.created:
+        return _same(created.job, digest), False
+    context.receivers.note_all(job.uid, callbacks_of(request))
+    return created.job, True
 
 
 async def examine(

@@ -7,6 +7,7 @@ from tunegate.egress.policy import (
     EgressFailed,
     EgressPolicy,
     EgressRefused,
+    EgressUnreachable,
     check_url,
 )
 
@@ -17,6 +18,7 @@ __all__ = [
     "EgressPolicy",
     "EgressRefused",
     "EgressResponse",
+    "EgressUnreachable",
     "GuardedConnector",
     "WebSocketPush",
     "check_url",

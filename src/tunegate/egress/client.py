@@ -11,7 +11,14 @@ from aiohttp.abc import AbstractResolver
 
 from tunegate.contract.base import Wire
 from tunegate.egress.guard import GuardedConnector
-from tunegate.egress.policy import EgressFailed, EgressPolicy, EgressRefused, check_url, parse_url
+from tunegate.egress.policy import (
+    EgressFailed,
+    EgressPolicy,
+    EgressRefused,
+    EgressUnreachable,
+    check_url,
+    parse_url,
+)
 
 _KEPT_HEADERS = ("retry-after",)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -189,10 +196,12 @@ def _as_egress_error() -> Generator[None, None, None]:
     # The client's own messages can hold the whole URL, so only the kind of trouble is told, without the chain.
     try:
         yield
+    except aiohttp.ConnectionTimeoutError:
+        raise EgressUnreachable("The other side did not answer in time.") from None
     except TimeoutError:
         raise EgressFailed("The other side did not answer in time.") from None
     except aiohttp.ClientConnectorDNSError:
-        raise EgressFailed("The host name can't be resolved.") from None
+        raise EgressUnreachable("The host name can't be resolved.") from None
     except aiohttp.ClientSSLError:
         raise EgressFailed("The TLS handshake or the certificate failed.") from None
     except aiohttp.WSServerHandshakeError as error:
@@ -201,7 +210,7 @@ def _as_egress_error() -> Generator[None, None, None]:
         ) from None
     except aiohttp.ClientConnectorError as error:
         reason = error.os_error.strerror or "unknown error"
-        raise EgressFailed(f"The connection failed: {reason}.") from None
+        raise EgressUnreachable(f"The connection failed: {reason}.") from None
     except (aiohttp.InvalidURL, ValueError):
         raise EgressRefused("The address or a header is not valid.") from None
     except (aiohttp.ClientError, OSError):

@@ -30,6 +30,10 @@ class EgressFailed(EgressError):
     """The other side could not be reached, or it broke off. Trying again may help."""
 
 
+class EgressUnreachable(EgressFailed):
+    """Nothing was sent: the name can't be resolved, or no connection came about."""
+
+
 class EgressPolicy(Strict):
     """Where the gateway may send webhooks and status streams (the table `[egress]`)."""
 

@@ -5,7 +5,7 @@ import asyncio
 from conformance.job_store_suite.changes import change, queued
 from support.job_samples import ManualClock, delivery, event
 from tunegate.control.records import Delivery, JobRecord
-from tunegate.control.store.protocol import JobStore
+from tunegate.control.store.protocol import JobStore, PutOff
 
 
 async def with_three(store: JobStore, job_id: str = "job-1") -> JobRecord:
@@ -113,7 +113,7 @@ class OutboxPromises:
         assert (now.delivery_id, now.epoch) == (late.delivery_id, late.epoch + 1)
         assert now.lease_until_ms == clock.time_ms + 1000
         await store.postpone(late.delivery_id, 0, "503", late.epoch)
-        await store.put_off(late.delivery_id, 0, late.epoch)
+        await store.put_off([PutOff(late.delivery_id, 0, late.epoch)])
         await store.bury(late.delivery_id, "410", late.epoch)
         assert await lease_webhook(store) is None
         await store.bury(now.delivery_id, "410", now.epoch)
@@ -138,7 +138,7 @@ class OutboxPromises:
         job = await with_three(store)
         first = await lease_webhook(store)
         assert first is not None
-        await store.put_off(first.delivery_id, clock.time_ms + 500)
+        await store.put_off([PutOff(first.delivery_id, clock.time_ms + 500)])
         assert await lease_webhook(store) is None
         clock.time_ms += 500
         again = await lease_webhook(store)

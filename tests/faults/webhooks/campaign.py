@@ -31,7 +31,13 @@ from tunegate.control.sealer import Sealer
 from tunegate.control.settings import WebhookSettings
 from tunegate.control.store.protocol import Change, Submission
 from tunegate.control.store.sqlite import SqliteStore
-from tunegate.egress import EgressClient, EgressFailed, EgressPolicy, EgressRefused
+from tunegate.egress import (
+    EgressClient,
+    EgressFailed,
+    EgressPolicy,
+    EgressRefused,
+    EgressUnreachable,
+)
 from tunegate.sdk.clock import SystemClock
 from tunegate.sdk.testing.gateway_process import free_port
 
@@ -163,7 +169,12 @@ async def campaign(folder: Path, jobs_per_s: float) -> AsyncGenerator[Campaign]:
             courier = Courier(
                 store=store,
                 sealer=sealer,
-                outbound=Outbound(client=egress, refused=EgressRefused, failed=EgressFailed),
+                outbound=Outbound(
+                    client=egress,
+                    refused=EgressRefused,
+                    failed=EgressFailed,
+                    unreachable=EgressUnreachable,
+                ),
                 settings=SETTINGS,
                 signer=None,
                 clock=clock,

@@ -5,7 +5,7 @@ machine raises TunegateError `unavailable`: nothing of that call is stored, and 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from tunegate.contract.attempt import SequencedEvent
 from tunegate.contract.base import Wire
@@ -110,6 +110,14 @@ class Sent(Wire):
     ended_ms: int | None
     tries: list[tuple[int, str]]
     """The latest tries, oldest first: when, and what came of it (`delivered`, or why not)."""
+
+
+class PutOff(NamedTuple):
+    """A row of the outbox that is due later. `epoch` None = whoever holds it."""
+
+    delivery_id: str
+    next_at_ms: int
+    epoch: int | None = None
 
 
 class Counts(Wire):
@@ -245,8 +253,8 @@ class JobStore(Protocol):
         """One more try counted. `note` says why, without any content of the answer."""
         ...
 
-    async def put_off(self, delivery_id: str, next_at_ms: int, epoch: int | None = None) -> None:
-        """A leased row waits until then; no try was made."""
+    async def put_off(self, rows: Sequence[PutOff]) -> None:
+        """Leased rows wait on; no try was made."""
         ...
 
     async def bury(self, delivery_id: str, note: str, epoch: int | None = None) -> None:

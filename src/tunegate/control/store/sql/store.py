@@ -21,6 +21,7 @@ from tunegate.control.store.protocol import (
     Counts,
     Created,
     JobFilter,
+    PutOff,
     SealedRow,
     Sent,
     Submission,
@@ -174,8 +175,8 @@ class SqlStore(ABC):
     ) -> None:
         await self._write(lambda tx: outbox.postpone(tx, delivery_id, next_at_ms, note, epoch))
 
-    async def put_off(self, delivery_id: str, next_at_ms: int, epoch: int | None = None) -> None:
-        await self._write(lambda tx: outbox.put_off(tx, delivery_id, next_at_ms, epoch))
+    async def put_off(self, rows: Sequence[PutOff]) -> None:
+        await self._write(lambda tx: outbox.put_off(tx, rows))
 
     async def bury(self, delivery_id: str, note: str, epoch: int | None = None) -> None:
         await self._write(lambda tx: outbox.bury(tx, delivery_id, note, epoch))
