@@ -44,9 +44,10 @@ class Folded:
         return self.attempt.folded_through - self._before >= page
 
     def add(self, item: SequencedEvent) -> None:
-        """Take the event that follows the last one."""
+        """Take the event that follows the last one. After the trainer's last word nothing counts, whenever it comes."""
         self._set_attempt(folded_through=item.sequence)
-        self._take(item)
+        if self.attempt.outcome is None:
+            self._take(item)
 
     def close(self) -> None:
         """Many progress reports of one batch make one line of the log."""
@@ -70,8 +71,7 @@ class Folded:
                 data = {"step": event.step, "uri": event.uri, "size_bytes": event.size_bytes}
                 self._log("job.checkpoint", f"Checkpoint of step {event.step} is complete", data)
             case SucceededEvent() | FailedEvent() | StoppedEvent():
-                if self.attempt.outcome is None:
-                    self._set_attempt(outcome=item)
+                self._set_attempt(outcome=item)
             case _:
                 pass
 
