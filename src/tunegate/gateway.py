@@ -155,12 +155,12 @@ class Gateway:
             signer=_signer(self.settings.webhooks),
             clock=self._clock,
             chance=random.SystemRandom().random,
+            receivers=self._control.receivers,
         )
         return Outbox(
             store=self._store,
             courier=courier,
             settings=self.settings.webhooks,
-            receivers=self._control.receivers,
             clock=self._clock,
             owner=self._owner,
         )
