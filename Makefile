@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-saving \
-	bench-tokenising bench-trainer faults docs-code clean
+	bench-tokenising bench-trainer bench-trainer-gpu faults docs-code clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ bench-saving: $(VENV)/.dev ## what checkpoints cost the steps; writes build/benc
 
 bench-trainer: $(VENV)/.dev ## tokens per CPU-second beside its peers, first step, memory; writes build/bench/trainer.json
 	$(BIN)/python -m tests.bench.trainer
+
+bench-trainer-gpu: $(VENV)/.dev ## Llamas of 1B and 8B on one GPU beside TRL; writes build/bench/trainer_gpu.json
+	$(BIN)/python -m tests.bench.trainer_gpu
 
 faults: $(VENV)/.dev ## kill campaigns in full; SLICE=ci for the share that CI runs
 	$(BIN)/python -m pytest -q tests/faults $(if $(filter ci,$(SLICE)),,--full-campaign)
