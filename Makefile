@@ -8,7 +8,7 @@ PLUGINS := $(patsubst %,-e %,$(wildcard plugins/*))
 INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-saving \
+.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
 	bench-tokenising bench-trainer bench-trainer-gpu faults docs-code clean
 
 help: ## list the targets
@@ -50,7 +50,7 @@ fmt: $(VENV)/.dev ## format the code and mend what lint can mend
 serve: $(VENV)/.run ## run the gateway on this machine with config/gateway.toml
 	$(BIN)/tunegate serve --config config/gateway.toml
 
-bench: bench-gateway bench-first-step bench-tokenising bench-saving bench-trainer ## run all benches
+bench: bench-gateway bench-first-step bench-tokenising bench-saving bench-memory bench-trainer ## run all benches
 
 bench-gateway: $(VENV)/.dev ## POST /train: rate, latency, CPU; writes build/bench/gateway.json
 	$(BIN)/python -m tests.bench.gateway $(if $(filter ci,$(SLICE)),,--peers mlflow procrastinate ray)
@@ -69,6 +69,9 @@ bench-tokenising: $(VENV)/.dev ## rows to tokens beside datasets.map; writes bui
 
 bench-large-data: $(VENV)/.dev ## 10 GB of rows in bounded memory, killed and resumed; writes build/bench/large_data.json
 	$(BIN)/python -m tests.bench.large_data
+
+bench-memory: $(VENV)/.dev ## predicted peak memory beside the measured one; writes build/bench/memory.json
+	$(BIN)/python -m tests.bench.memory
 
 bench-saving: $(VENV)/.dev ## what checkpoints cost the steps; writes build/bench/saving.json
 	$(BIN)/python -m tests.bench.saving

@@ -6,22 +6,31 @@ autograd itself. `make bench-memory` holds the whole against the peaks of real t
 
 from collections.abc import Iterable
 
+import msgspec
+
 from tunegate.contract.base import Wire
 from tunegate.contract.training import TrainingSpec
 from tunegate.sdk.architecture import Architecture
 from tunegate.sdk.memory_kept import Numbers, kept_per_token, numbers_of, passing_per_token
 
 MB = 10**6
-BASE_CPU = 330 * MB
+BASE_CPU = 396 * MB
 """Python, torch, transformers and the trainer with its data mapped: resident memory at the first step less the
 weights, measured with `make bench-memory` (torch 2.13, transformers 5.23)."""
-BASE_PEFT, BASE_BITSANDBYTES = 15 * MB, 25 * MB
-"""The same of these libraries, which only some jobs import."""
+BASE_PEFT, BASE_BITSANDBYTES, BASE_HALVES = 12 * MB, 47 * MB, 18 * MB
+"""The same of these libraries, which only some jobs import, and of oneDNN's products in bf16."""
 BASE_CUDA = 600 * MB
 """A CUDA context with the kernels of torch and cuBLAS's workspace, outside of torch's own count: usual for recent
 GPUs; not measured by the bench, which runs on the processor."""
+SLACK_CPU, SLACK_CUDA = 1.0, 0.1
+"""What the allocator holds beside the tensors of a pass but its logits, as a share of them. On a CPU as much again,
+measured with `make bench-memory`: glibc before 2.38 can't give a freed aligned block to a request of the same size.
+On a GPU a guess at the usual fragmentation, not measured."""
 MOST_LOGITS = 64 * 2**20
-"""Logits that the trainer makes at once (trainer/loss.py)."""
+"""Logits that the trainer makes at once where the output layer trains (trainer/loss.py)."""
+CPU_CHUNK, GPU_CHUNK = 2**20, 2**26
+"""The same of an output layer that does not train (trainer/kernels/head.py)."""
+KEPT_TOKENS = 512
 LOGIT_BYTES = 12
 """fp32: log-probabilities, their gradient and that of the logits, which are there together."""
 ABSMAX_4BIT, ABSMAX_DOUBLE = 4 / 64, 1 / 64 + 4 / (64 * 256)
@@ -60,6 +69,8 @@ class MemoryNeed(Wire):
     activations: int
     """With what the backward pass needs at its height besides."""
     logits: int
+    slack: int
+    """What the allocator holds beside the tensors of a pass."""
     total: int
     """The parts together, except that gradients and activations of a step with one pass do not meet at their heights."""
 
@@ -84,10 +95,11 @@ def predict(
     trained = trainable_weights(spec, architecture)
     gradients = 4 * trained // shards
     activations = _activations(spec, architecture, numbers, largest, blocks)
-    logits = LOGIT_BYTES * min(largest.targets * architecture.vocabulary, MOST_LOGITS)
+    logits = LOGIT_BYTES * min(largest.targets * architecture.vocabulary, _chunk(spec, cuda=cuda))
     largest_matrix = 4 * _largest_matrix(spec, architecture, trained)
     passing = largest.tokens * passing_per_token(numbers, architecture)
     height = activations + max(logits, passing)
+    slack = round((SLACK_CUDA if cuda else SLACK_CPU) * (height - logits))
     waiting = gradients + largest_matrix if largest.accumulated else 0
     stepping = gradients + STEP_COPIES.get(spec.tuning.optimizer, 0) * largest_matrix
     need = MemoryNeed(
@@ -98,17 +110,20 @@ def predict(
         optimizer=round(_state_bytes(spec, architecture, trained) / shards),
         activations=activations + max(0, passing - logits),
         logits=logits,
+        slack=slack,
         total=0,
     )
-    total = need.standing + need.optimizer + max(waiting + height, stepping)
-    return _with_total(need, total)
+    total = need.standing + need.optimizer + max(waiting + height + slack, stepping)
+    return msgspec.structs.replace(need, total=total)
 
 
 def kept_pairs(lengths: Iterable[int]) -> int:
-    """Pairs of tokens whose attention the trainer keeps on a CPU (trainer/kernels/segments.py): of texts up to 512
-    tokens, in blocks of 64.
+    """Pairs of tokens whose attention the trainer keeps on a CPU (trainer/kernels/segments.py).
+
+    Of each text the first 512 tokens with what they see, in blocks of 64.
     """
-    return sum(length * (length + 64) // 2 for length in lengths if length <= 512)
+    shortened = (min(length, KEPT_TOKENS) for length in lengths)
+    return sum(length * (length + 64) // 2 for length in shortened)
 
 
 def trainable_weights(spec: TrainingSpec, architecture: Architecture) -> int:
@@ -129,19 +144,22 @@ def adapter_weights(spec: TrainingSpec, architecture: Architecture) -> int:
     return round(_share_of_blocks(spec, architecture) * architecture.layers * per_block)
 
 
-def _with_total(need: MemoryNeed, total: int) -> MemoryNeed:
-    return MemoryNeed(
-        base=need.base, weights=need.weights, adapters=need.adapters, gradients=need.gradients,
-        optimizer=need.optimizer, activations=need.activations, logits=need.logits, total=total,
-    )  # fmt: skip
+def _chunk(spec: TrainingSpec, *, cuda: bool) -> int:
+    if spec.adapter is None and not _chosen_blocks(spec):
+        return MOST_LOGITS
+    return GPU_CHUNK if cuda else CPU_CHUNK
 
 
 def _base(spec: TrainingSpec, numbers: Numbers) -> int:
     if numbers.cuda:
         return BASE_CUDA
     eight_bit = spec.quantization is not None or "8bit" in spec.tuning.optimizer
-    peft = BASE_PEFT if spec.adapter is not None else 0
-    return BASE_CPU + peft + (BASE_BITSANDBYTES if eight_bit else 0)
+    extras = {
+        BASE_PEFT: spec.adapter is not None,
+        BASE_BITSANDBYTES: eight_bit,
+        BASE_HALVES: numbers.compute_bytes == 2,
+    }
+    return BASE_CPU + sum(size for size, there in extras.items() if there)
 
 
 def _weights(spec: TrainingSpec, architecture: Architecture, numbers: Numbers) -> int:

@@ -19,7 +19,7 @@ class Numbers(Wire):
     weight_bytes: int
     compute_bytes: int
     fused: bool
-    """Adapters run in one step with their layer (trainer/lora.py): plain LoRA without dropout on plain weights."""
+    """Adapters run in one step with their layer (trainer/lora.py): plain LoRA without dropout on weights of 16 or 4 bits."""
     dropout: bool
     own_inputs: bool
     """Each adapter layer keeps a cast copy of its input; else neighbours share it."""
@@ -47,15 +47,14 @@ def numbers_of(spec: TrainingSpec, *, cuda: bool) -> Numbers:
     options = {} if plan is None else plan.options
     plain = plan is not None and plan.peft_type.upper() == "LORA" and not options.get("use_dora")
     dropout = plan is not None and plan.dropout > 0
-    four_bits_there = cuda and quantised is not None and quantised.kind != "int8"
     return Numbers(
         cuda=cuda,
         full=plan is None,
         weight_bytes=4 if spec.method == "full" else compute,
         compute_bytes=compute,
-        fused=plain and not dropout and quantised is None,
+        fused=plain and not dropout and (quantised is None or quantised.kind != "int8"),
         dropout=dropout,
-        own_inputs=compute == 2 and not four_bits_there,
+        own_inputs=compute == 2,
         rank=0 if plan is None else plan.rank,
         targets=None if plan is None else plan.target_modules,
     )

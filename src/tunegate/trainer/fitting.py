@@ -95,7 +95,7 @@ def describe(found: MemoryNeed, free: int) -> str:
     """A line for the log."""
     parts = ", ".join(
         f"{name} {getattr(found, name) / MB:.0f}"
-        for name in ("base", "weights", "adapters", "gradients", "optimizer", "activations", "logits")
+        for name in ("base", "weights", "adapters", "gradients", "optimizer", "activations", "logits", "slack")
     )  # fmt: skip
     return f"memory: about {found.total / MB:.0f} MB at the peak ({parts}); {free / MB:.0f} MB are free now"
 
