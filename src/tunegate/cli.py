@@ -11,6 +11,7 @@ COMMANDS = {
     "config": "print every setting with its default, as TOML",
     "keys": "look at the keys that seal credentials, rotate and retire them",
     "token": "make, list, rotate and revoke tokens",
+    "audit": "export the audit log, and find out whether anybody changed it",
     "db": "look at the job store, check it, bring its schema up to date",
 }
 """Name to help text. `tunegate.commands.<name>` has `add_arguments(parser)` and `run(arguments) -> exit code`."""

@@ -12,7 +12,10 @@ from pathlib import Path
 from litestar import Litestar
 
 from tunegate import __version__
+from tunegate.contract.audit import Value
 from tunegate.control.artifacts import open_output
+from tunegate.control.audit import Happening
+from tunegate.control.audit_keeper import AuditKeeper
 from tunegate.control.context import ControlContext
 from tunegate.control.courier import Courier
 from tunegate.control.manifest import ManifestVerifier
@@ -50,7 +53,7 @@ from tunegate.observe.metrics import ControlMetrics
 from tunegate.observe.store import watched as watched_store
 from tunegate.sdk.clock import Clock, SystemClock
 from tunegate.sdk.launcher import Launcher, LauncherContext
-from tunegate.settings import Settings, Tokens
+from tunegate.settings import Settings, Tokens, settings_digest
 from tunegate.storage.kms import KmsKeys
 from tunegate.storage.open import open_store
 from tunegate.telemetry import get_logger
@@ -86,8 +89,11 @@ class Gateway:
         self.streams = Streams(settings.server.max_streams)
         self.jobs = JobService(self._control)
         self._tokens = TokenKeeper(self._store, self._clock)
+        self._audit = AuditKeeper(self._store, self._clock, on_head=self._metrics.audited)
         meters = Meters(self._store.counts)
-        context = Context(self.jobs, settings.server, self.streams, meters, self._tokens)
+        context = Context(
+            self.jobs, settings.server, self.streams, meters, self._tokens, self._audit
+        )
         meters.registry.register(self._metrics)
         self.app: Litestar = create_app(context, self._authenticator(tokens), self._lifespan)
         if self._tracing is not None:
@@ -122,7 +128,9 @@ class Gateway:
             check_url=partial(check_url, policy=settings.egress),
             new_uid=lambda: new_uid(self._clock.now_ms()),
             public_url=own_url(settings.server),
-            trouble=lambda: self._reconciler.trouble() or self._outbox.trouble(),
+            trouble=lambda: (
+                self._reconciler.trouble() or self._outbox.trouble() or self._audit.trouble()
+            ),
         )
 
     def _build_reconciler(self) -> Reconciler:
@@ -173,6 +181,8 @@ class Gateway:
             stack.push_async_callback(self._store.close)
             if self._tracing is not None:
                 stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+            await self._audit.start(self._started())
+            stack.push_async_callback(self._audit.stop)
             if self._kms is not None:
                 await stack.enter_async_context(self._kms)
             await self._keys.start()
@@ -202,6 +212,15 @@ class Gateway:
         stack.push_async_callback(launcher.close)
         async with asyncio.timeout(_LAUNCHER_START_S):
             await launcher.start()
+
+    def _started(self) -> Happening:
+        data: dict[str, Value] = {
+            "gateway": self._owner,
+            "key": self._sealer.active,
+            "settings": settings_digest(self.settings),
+            "version": __version__,
+        }
+        return Happening(kind="gateway.started", data=data)
 
     def _announce(self) -> None:
         log.info(

@@ -3,6 +3,7 @@
 `config/gateway.toml` shows each with its default and the docstring under it here; a test holds the two together.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -15,7 +16,7 @@ from msgspec import inspect
 from tunegate.contract.base import Strict
 from tunegate.contract.decode import collect
 from tunegate.contract.request import Name
-from tunegate.contract.secret import Secret, decode_hook
+from tunegate.contract.secret import REDACTED, Secret, decode_hook
 from tunegate.contract.text import from_text
 from tunegate.contract.training import StoragePolicy
 from tunegate.control.principal import Principal
@@ -152,6 +153,12 @@ def load(
     if problems:
         raise SettingsError(problems)
     return settings, tokens
+
+
+def settings_digest(settings: Settings) -> str:
+    """SHA-256 of all settings but the secrets: whether two gateways, or two starts, had the same."""
+    plain = msgspec.json.encode(settings, enc_hook=lambda _secret: REDACTED, order="sorted")
+    return hashlib.sha256(plain).hexdigest()
 
 
 def is_loopback(host: str) -> bool:

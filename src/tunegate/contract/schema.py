@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from tunegate.contract.attempt import ClaimGrant, ClaimRequest, EventBatch, EventReceipt
+from tunegate.contract.audit import AuditEntry, AuditHead
 from tunegate.contract.job import (
     CheckpointList,
     DryRun,
@@ -40,6 +41,8 @@ WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
     Rotation,
     IssuedToken,
     TokenList,
+    AuditEntry,
+    AuditHead,
     ProblemDetails,
     ClaimRequest,
     ClaimGrant,

@@ -11,17 +11,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from tunegate.contract.audit import FIRST, AuditEntry, AuditHead, Value
 from tunegate.contract.base import Wire
 from tunegate.control.caller import Caller
 
-FIRST = "0" * 64
-"""What the first entry of all calls `previous`."""
 TRIMMED = "audit.trimmed"
 """The kind of the entry that vouches for older ones which retention removed."""
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-Value = str | int | None
 
 
 class Happening(Wire):
@@ -32,28 +29,6 @@ class Happening(Wire):
     job: str = ""
     uid: str = ""
     data: dict[str, Value] = {}
-
-
-class AuditEntry(Wire):
-    """A sealed entry as it is read back. `by` is a token's name, `gateway`, or `trainer`; `at` is RFC 3339."""
-
-    sequence: int
-    at: str
-    kind: str
-    by: str
-    previous: str
-    request: str = ""
-    tenant: str = ""
-    job: str = ""
-    uid: str = ""
-    data: dict[str, Value] = {}
-
-
-class AuditHead(Wire):
-    """The newest sealed entry. Noted elsewhere, it shows later whether anything before it was changed."""
-
-    sequence: int = 0
-    hash: str = FIRST
 
 
 class AuditFilter(Wire):
@@ -117,6 +92,11 @@ class Verifier:
         self.problems: list[str] = []
         self.head = AuditHead()
         self.count = 0
+
+    @property
+    def first(self) -> int:
+        """The number of the first line."""
+        return self._begins[0] if self._begins is not None else 0
 
     def take(self, line: bytes) -> None:
         try:

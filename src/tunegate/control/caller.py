@@ -13,6 +13,7 @@ class Caller(Wire):
 
 
 GATEWAY = Caller(token="gateway")  # noqa: S106  its own doing
+TRAINER = "trainer"
 ANONYMOUS = "anonymous"
 """Who calls a gateway without tokens."""
 

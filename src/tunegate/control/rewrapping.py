@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 
+from tunegate.control.audit import Happening
 from tunegate.control.sealed import CALLBACKS, REQUEST
 from tunegate.control.sealer import (
     FORMAT,
@@ -102,9 +103,14 @@ class KeyKeeper:
 
     async def _run(self) -> None:
         done, looked_s = None, 0.0
+        known = self._sealer.active
         while True:
             now_s = self._clock.monotonic_s()
             try:
+                if known != self._sealer.active:
+                    rotated = Happening(kind="keys.rotated", data={"key": self._sealer.active})
+                    await self._store.note_audit([rotated])
+                    known = self._sealer.active
                 if done != (active := self._sealer.active) or now_s - looked_s >= ANYWAY_S:
                     moved = await rewrap(self._store, self._sealer)
                     if moved:

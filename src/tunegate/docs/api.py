@@ -26,7 +26,7 @@ _ANSWERS = (
     "Job", "Progress", "JobError", "Ignored", "JobPage", "JobEvent", "EventPage", "MetricSeries", "MetricPoint",
     "CheckpointList", "Checkpoint", "FileList", "StoredFile", "DryRun", "InstalledList", "Installed",
     "ProblemDetails", "Problem", "WebhookBody", "WebhookPage", "WebhookDelivery", "WebhookTry", "ReplayResult",
-    "TokenList", "Token", "IssuedToken",
+    "TokenList", "Token", "IssuedToken", "AuditEntry", "AuditHead",
 )  # fmt: skip
 
 

@@ -48,5 +48,6 @@ def create_app(
     )
     context.meters.watch(pressure)
     inner = ShortWay(app.asgi_handler, app)
-    app.asgi_handler = Door(inner, settings, context.streams, context.meters, pressure)
+    refusals = context.audit.refusals if context.audit is not None else None
+    app.asgi_handler = Door(inner, settings, context.streams, context.meters, pressure, refusals)
     return app

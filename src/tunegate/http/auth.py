@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from tunegate.contract.secret import Secret
+from tunegate.control.caller import ANONYMOUS, TRAINER, act_for
 from tunegate.control.principal import Principal
 from tunegate.http.operation import KEY, Access, Operation
 from tunegate.sdk.errors import TunegateError
@@ -82,14 +83,17 @@ async def hold_to_policy(connection: AnyConnection, handler: BaseRouteHandler) -
     if operation.access in (Access.READ, Access.WRITE, Access.ADMIN):
         principal = await authenticator.principal(connection.headers)
         connection.scope["state"]["principal"] = principal
+        act_for(principal.token or ANONYMOUS, connection.scope["state"].get("request_id", ""))
         if operation.access is Access.WRITE and principal.read_only:
             raise TunegateError("forbidden", "This token may read only.")
         if operation.access is Access.ADMIN and not principal.admin:
             raise TunegateError("forbidden", "This asks for an admin's token.")
     elif operation.access is Access.METRICS and not authenticator.metrics_open:
         await authenticator.principal(connection.headers)
-    elif operation.access is Access.ATTEMPT and not bearer(connection.headers):
-        raise TunegateError("unauthorized")
+    elif operation.access is Access.ATTEMPT:
+        if not bearer(connection.headers):
+            raise TunegateError("unauthorized")
+        act_for(TRAINER, connection.scope["state"].get("request_id", ""))
     required = operation.body is not None and not operation.body_optional
     check_media_type(connection.headers, required=required)
 

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from tunegate.control.principal import Principal
 from tunegate.control.randomness import random_bytes
+from tunegate.control.refusals import Refusal, Refusals
 from tunegate.http.head import check_head
 from tunegate.http.heads import answer_head
 from tunegate.http.meters import Meters
@@ -27,6 +29,7 @@ log = LineLog(__name__, "request")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapers call by address, under pressure too; these answer no question that a foreign web page could put."""
+_REFUSED = frozenset({401, 403})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARD = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  recognised, not bound
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -53,12 +56,14 @@ class Door:
         streams: Streams,
         meters: Meters,
         pressure: Pressure,
+        refusals: Refusals | None = None,
     ) -> None:
         self._app = app
         self._settings = settings
         self._streams = streams
         self._meters = meters
         self._pressure = pressure
+        self._refusals = refusals
         public = urlsplit(settings.public_url or "")
         self._public = public.netloc.encode()
         names = {*settings.allowed_hosts, settings.host, public.hostname or ""} - WILDCARD
@@ -144,6 +149,10 @@ class Door:
         state: dict[str, Any] = scope["state"]
         route = str(scope.get("path_template") or "none")
         self._meters.observe(route, scope["method"], status, seconds)
+        if status in _REFUSED and self._refusals is not None:
+            holder: Principal | None = state.get("principal")
+            tenant, token = (holder.name, holder.token) if holder else ("", "")
+            self._refusals.note(Refusal(status, scope["method"], route, tenant, token))
         if self._settings.access_log:
             principal = state.get("principal")
             log.write(

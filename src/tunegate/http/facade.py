@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 from litestar import Request
 
 from tunegate.contract.attempt import ClaimGrant, ClaimRequest, EventBatch, EventReceipt
+from tunegate.contract.audit import AuditHead
 from tunegate.contract.job import (
     CheckpointList,
     DryRun,
@@ -21,7 +22,9 @@ from tunegate.contract.job import (
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.tokens import IssuedToken, NewToken, Rotation, TokenList
 from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
+from tunegate.control.audit import AuditFilter
 from tunegate.control.principal import Principal
+from tunegate.control.refusals import Refusals
 from tunegate.control.store.protocol import JobFilter
 from tunegate.http.body import read_body
 from tunegate.http.meters import Meters
@@ -91,6 +94,17 @@ class Tokens(Protocol):
     async def revoke(self, token_id: str) -> None: ...
 
 
+class Audit(Protocol):
+    """The keeper of the audit log."""
+
+    refusals: Refusals
+
+    async def head(self) -> AuditHead: ...
+    async def page(
+        self, wanted: AuditFilter, after: int, limit: int
+    ) -> list[tuple[int, bytes]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """All that a route may need, found with `context_of`."""
@@ -100,6 +114,7 @@ class Context:
     streams: Streams
     meters: Meters
     tokens: Tokens | None = None
+    audit: Audit | None = None
 
 
 def context_of(request: AnyRequest) -> Context:
@@ -112,6 +127,13 @@ def jobs_of(request: AnyRequest) -> Jobs:
 
 def tokens_of(request: AnyRequest) -> Tokens:
     keeper = context_of(request).tokens
+    if keeper is None:
+        raise TunegateError("not_found")
+    return keeper
+
+
+def audit_of(request: AnyRequest) -> Audit:
+    keeper = context_of(request).audit
     if keeper is None:
         raise TunegateError("not_found")
     return keeper

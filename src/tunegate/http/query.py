@@ -1,5 +1,6 @@
 """Query strings as typed values: one that is misspelt is refused, as `dryrun=true` would start a real job."""
 
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -14,10 +15,13 @@ from tunegate.contract.guard import child
 from tunegate.contract.problems import Problem
 from tunegate.contract.request import JobId, MetadataKey, MetadataValue, Name, Status
 from tunegate.contract.text import from_text
+from tunegate.control.audit import AuditFilter
 from tunegate.sdk.errors import TunegateError
 
 QueryT = TypeVar("QueryT", bound=msgspec.Struct)
 _MOST_PARAMETERS = 64
+EntryKind = Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\.?[a-z_]{0,32}$")]
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class NoQuery(Strict):
@@ -68,6 +72,32 @@ class TokensQuery(Strict):
     tenant: Annotated[Name | None, Meta(description="Only tokens of this tenant.")] = None
 
 
+class AuditQuery(Strict):
+    """`GET /audit`."""
+
+    after: Annotated[int, Meta(ge=0, description="Only entries with a higher number.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000, description="Entries at most.")] = 500
+    tenant: Annotated[Name | None, Meta(description="Only entries of this tenant.")] = None
+    kind: Annotated[
+        EntryKind | None,
+        Meta(
+            description="Only entries of this kind, such as `job.failed`; `job.` is all that begins so."
+        ),
+    ] = None
+    since: Annotated[
+        Moment | None, Meta(description="Only entries of then or later (RFC 3339).")
+    ] = None
+    until: Annotated[Moment | None, Meta(description="Only entries before then (RFC 3339).")] = None
+
+    def filter(self) -> AuditFilter:
+        return AuditFilter(
+            tenant=self.tenant,
+            kind=self.kind,
+            since_ms=_ms(self.since),
+            until_ms=_ms(self.until),
+        )
+
+
 class LogsQuery(Strict):
     """`GET /train/{job_id}/logs`."""
 
@@ -83,6 +113,10 @@ def read_query(request: Request[Any, Any, Any], target: type[QueryT]) -> QueryT:
     if query is None or problems:
         raise TunegateError("invalid_parameter", problems=tuple(problems))
     return query
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
 
 
 @cache

@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tunegate.contract.audit import AuditHead
+
 _FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SLOW_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0)
 
@@ -66,6 +68,13 @@ class ControlMetrics(Collector):
         self.engine_errors = Counter(
             "tunegate_engine_errors_total", "Calls to an engine that failed.", ("launcher", "call"), registry=own
         )  # fmt: skip
+
+        self.audit_entries = Gauge(
+            "tunegate_audit_sequence", "Number of the newest entry of the audit log.", registry=own
+        )
+
+    def audited(self, head: AuditHead) -> None:
+        self.audit_entries.set(head.sequence)
 
     def collect(self) -> Iterable[Metric]:
         return self._own.collect()

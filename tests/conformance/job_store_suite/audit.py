@@ -10,7 +10,8 @@ from conformance.job_store_suite.attempts import launched
 from conformance.job_store_suite.changes import change
 from conformance.job_store_suite.tokens import token
 from support.job_samples import ManualClock, submission
-from tunegate.control.audit import FIRST, AuditEntry, AuditFilter, Happening, verify
+from tunegate.contract.audit import FIRST, AuditEntry
+from tunegate.control.audit import AuditFilter, Happening, verify
 from tunegate.control.caller import Caller, act_for
 from tunegate.control.records import JobState
 from tunegate.control.store.protocol import JobStore

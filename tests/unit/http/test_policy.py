@@ -34,6 +34,8 @@ POLICY: dict[tuple[str, str], Access] = {
     ("POST", "/tokens"): Access.ADMIN,
     ("POST", "/tokens/{token_id}/rotate"): Access.ADMIN,
     ("DELETE", "/tokens/{token_id}"): Access.ADMIN,
+    ("GET", "/audit"): Access.ADMIN,
+    ("GET", "/audit/head"): Access.ADMIN,
     ("GET", "/healthz"): Access.OPEN,
     ("GET", "/readyz"): Access.OPEN,
     ("GET", "/metrics"): Access.METRICS,

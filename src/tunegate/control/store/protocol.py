@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.audit import AuditHead
 from tunegate.contract.base import Wire
 from tunegate.contract.job import JobEvent
 from tunegate.contract.request import Status
-from tunegate.control.audit import AuditFilter, AuditHead, Happening, Sealed
+from tunegate.control.audit import AuditFilter, Happening, Sealed
 from tunegate.control.caller import GATEWAY, Caller
 from tunegate.control.fair import Holding
 from tunegate.control.records import (

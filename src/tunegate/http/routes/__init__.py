@@ -4,6 +4,7 @@ from litestar import Controller
 
 from tunegate.http.routes.artifacts import ArtifactController
 from tunegate.http.routes.attempts import AttemptController
+from tunegate.http.routes.audit import AuditController
 from tunegate.http.routes.events import EventController
 from tunegate.http.routes.health import HealthController
 from tunegate.http.routes.installed import BackendController, LauncherController
@@ -21,6 +22,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ArtifactController,
     WebhookController,
     TokenController,
+    AuditController,
     BackendController,
     LauncherController,
     HealthController,

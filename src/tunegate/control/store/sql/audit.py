@@ -7,10 +7,10 @@ among those that are committed; one gateway at a time holds the head.
 from collections.abc import Sequence
 from typing import Any
 
+from tunegate.contract.audit import AuditHead
 from tunegate.control.audit import (
     TRIMMED,
     AuditFilter,
-    AuditHead,
     Happening,
     Sealed,
     arrival,

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tunegate.control.audit import Happening, Value
+from tunegate.contract.audit import Value
+from tunegate.control.audit import Happening
 from tunegate.control.records import FINAL, AttemptRecord, JobRecord
 from tunegate.control.store.protocol import Change
 from tunegate.control.tokens import TokenRecord

@@ -11,8 +11,9 @@ from functools import partial
 from typing import TypeVar
 
 from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.audit import AuditHead
 from tunegate.contract.job import JobEvent
-from tunegate.control.audit import AuditFilter, AuditHead, Happening, Sealed
+from tunegate.control.audit import AuditFilter, Happening, Sealed
 from tunegate.control.fair import Holding
 from tunegate.control.records import AttemptRecord, Channel, Delivery, JobRecord
 from tunegate.control.store.protocol import (
