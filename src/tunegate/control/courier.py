@@ -79,8 +79,13 @@ class Courier:
         asked_s = self._clock.monotonic_s()
         try:
             async with self._endpoints.turn(endpoint):
-                if self._clock.monotonic_s() - asked_s > patience_s:
-                    return Later(at_ms=self._store.now_ms())
+                now_ms = self._store.now_ms()
+                waited_s = self._clock.monotonic_s() - asked_s
+                # Looked at last, and the try must end within the lease: two that send the same status at once, as after
+                # one of them was frozen, could repeat it behind a newer one.
+                latest_ms = delivery.lease_until_ms - int(self._settings.timeout_s * 1000)
+                if waited_s > patience_s or now_ms > latest_ms:
+                    return Later(at_ms=now_ms)
                 return await self._try(delivery, callbacks, endpoint)
         except Busy as busy:
             now_ms = self._store.now_ms()

@@ -93,7 +93,7 @@ class Outbox:
     async def _record(self, delivery: Delivery, job: JobRecord, outcome: Outcome) -> None:
         match outcome:
             case Accepted():
-                await self._store.delivered(delivery.delivery_id)
+                await self._store.delivered(delivery.delivery_id, delivery.epoch)
             case Retry():
                 await self._store.postpone(
                     delivery.delivery_id, outcome.at_ms, outcome.note, delivery.epoch

@@ -218,3 +218,19 @@ class OutboxPromises:
         assert await store.replay(job.uid, ids) == 0
         assert await store.replay(job.uid, None) == 3
         assert await store.pending_deliveries(other.uid) == 0
+
+    async def test_what_follows_waits_for_a_second_holder_of_what_was_delivered(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        await with_three(store)
+        first = await lease_webhook(store)
+        clock.time_ms += 1000
+        second = await lease_webhook(store)
+        assert first is not None
+        assert second is not None
+        await store.delivered(first.delivery_id, first.epoch)
+        assert await lease_webhook(store) is None
+        clock.time_ms += 1000
+        following = await lease_webhook(store)
+        assert following is not None
+        assert following.sequence == first.sequence + 1

@@ -64,6 +64,7 @@ class SimTrainer:
         self._unsent: list[SequencedEvent] = []
         self._count = 0
         self._stop: str | None = None
+        self.claimed_s: float | None = None
         self._late: set[asyncio.Task[None]] = set()
 
     async def work(self, process: Process) -> int:
@@ -74,6 +75,7 @@ class SimTrainer:
             return SUPERSEDED
         except Lost:
             return UNREACHABLE
+        self.claimed_s = asyncio.get_running_loop().time()
         self._granted(self._run.attempt_id, self._run_uid)
         try:
             return await self._train(grant, process)
@@ -83,11 +85,13 @@ class SimTrainer:
             return UNREACHABLE
 
     async def _train(self, grant: ClaimGrant, process: Process) -> int:
+        loop = asyncio.get_running_loop()
+        leave_by_s = loop.time() + grant.remaining_s
         end = self._chance.choices(list(ENDS), list(ENDS.values()))[0]
         steps, step_s = self._chance.randint(1, 5), self._chance.expovariate(1 / 10)
         self._say(PhaseEvent(phase="training", detail="training"))
         for step in range(1, steps + 1):
-            await asyncio.sleep(step_s)
+            await asyncio.sleep(min(step_s, max(0.0, leave_by_s - loop.time())))
             if end == "silence" and step == steps:
                 await asyncio.sleep(self._chance.uniform(30, 200))
             self._say(
@@ -96,6 +100,10 @@ class SimTrainer:
                 )
             )
             await self._report()
+            if loop.time() >= leave_by_s:
+                self._say(FailedEvent(code="deadline_exceeded", detail="the time is used up"))
+                await self._report(surely=True)
+                return INTERRUPTED
             if process.stop.is_set() or self._stop:
                 self._say(StoppedEvent(detail="stopped", checkpoint_step=step))
                 await self._report(surely=True)

@@ -193,7 +193,12 @@ class World:
         trainer = SimTrainer(
             context, self.bucket, self._child(), run, f"run-{self._runs:06d}", self._granted
         )
-        return await trainer.work(process)
+        try:
+            return await trainer.work(process)
+        finally:
+            if trainer.claimed_s is not None:
+                uid = run.attempt_id.rpartition("-")[0]
+                self.evidence.ran_s[uid] += self.loop.now_s - trainer.claimed_s
 
     def _granted(self, attempt_id: str, run_uid: str) -> None:
         self.evidence.granted.append((attempt_id, run_uid))

@@ -244,7 +244,7 @@ class JobStore(Protocol):
         """
         ...
 
-    async def delivered(self, delivery_id: str) -> None:
+    async def delivered(self, delivery_id: str, epoch: int | None = None) -> None:
         """Recorded whoever says it, and whenever."""
         ...
 
@@ -309,8 +309,6 @@ class JobStore(Protocol):
         """When tokens (by id) were last used, in ms."""
         ...
 
-    # Gauges
-    async def counts(self) -> Counts: ...
     # The audit log: every change of a job, its secrets or a token is noted with it, and on whose behalf
     async def note_audit(self, happenings: Sequence[Happening]) -> None:
         """Write down what is no change of this store. Durable."""
@@ -331,3 +329,5 @@ class JobStore(Protocol):
         """Remove the oldest entries, up to the first that is not older; their number. A new entry vouches for them."""
         ...
 
+    # Gauges
+    async def counts(self) -> Counts: ...

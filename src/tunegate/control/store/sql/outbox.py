@@ -49,7 +49,7 @@ _LOCK = """
 SELECT uid FROM job WHERE uid IN (SELECT uid FROM delivery WHERE delivery_id = :id) FOR UPDATE
 """
 _OPEN = """
-SELECT uid, channel, epoch, history FROM delivery WHERE delivery_id = :id AND outcome IS NULL
+SELECT uid, channel, epoch, history, lease_until_ms FROM delivery WHERE delivery_id = :id AND outcome IS NULL
 """
 
 _DELIVERED = """
@@ -88,7 +88,9 @@ RETURNING delivery_id
 """
 
 _PROMOTE = """
-UPDATE delivery SET head = 1 WHERE delivery_id = (
+UPDATE delivery SET head = 1,
+    next_at_ms = CASE WHEN next_at_ms < :not_before_ms THEN :not_before_ms ELSE next_at_ms END
+WHERE delivery_id = (
     SELECT delivery_id FROM delivery WHERE uid = :uid AND channel = :channel AND outcome IS NULL
     ORDER BY sequence LIMIT 1)
 """
@@ -121,15 +123,16 @@ def lease(tx: Transaction, owner: str, limit: int, lease_ms: int) -> Work[list[D
     return [delivery_from(row) for row in rows]
 
 
-def delivered(tx: Transaction, delivery_id: str) -> Work[None]:
+def delivered(tx: Transaction, delivery_id: str, epoch: int | None) -> Work[None]:
     """The row stays, as the mark that the receiver knew the job, and for a replay. A stream is not replayed from here:
-    its bytes have done their work. It is the truth whoever says it: a lease that ran out does not matter.
+    its bytes have done their work. It is the truth whoever says it: a lease that ran out does not matter. But somebody
+    else may hold the row by then and be about to send it once more: what follows waits until that lease is over.
     """
     row = yield from _hold(delivery_id, None)
     if row is not None:
         history = _noted(row, tx.now_ms, "delivered")
         tx.write(_DELIVERED, id=delivery_id, now_ms=tx.now_ms, history=history, nothing=b"")
-        _promote(tx, row)
+        _promote(tx, row, not_before_ms=0 if epoch in (None, row[2]) else int(row[4]))
 
 
 def postpone(
@@ -194,7 +197,7 @@ def replay(tx: Transaction, uid: str, delivery_ids: Sequence[str] | None) -> Wor
     again = yield from ask(_REPLAY + which, uid=uid, now_ms=tx.now_ms, **more)
     if again:
         tx.write("UPDATE delivery SET head = 0 WHERE uid = :uid AND channel = 'webhook'", uid=uid)
-        tx.write(_PROMOTE, uid=uid, channel="webhook")
+        tx.write(_PROMOTE, uid=uid, channel="webhook", not_before_ms=0)
         tx.touched.add(uid)
     if again and found is not None:
         tenant, job_id = found
@@ -214,10 +217,10 @@ def _noted(row: Row, now_ms: int, note: str) -> str:
     return json.dumps([*tries[-TRIES_KEPT + 1 :], [now_ms, note]])
 
 
-def _promote(tx: Transaction, row: Row) -> None:
+def _promote(tx: Transaction, row: Row, not_before_ms: int = 0) -> None:
     """The row left its queue; the one behind it becomes the head."""
-    uid, channel, _, _ = row
-    tx.write(_PROMOTE, uid=uid, channel=channel)
+    uid, channel, *_ = row
+    tx.write(_PROMOTE, uid=uid, channel=channel, not_before_ms=not_before_ms)
 
 
 def _sent(row: Row) -> Sent:

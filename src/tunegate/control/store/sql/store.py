@@ -29,8 +29,8 @@ from tunegate.control.store.protocol import (
 )
 from tunegate.control.store.sql import (
     attempts,
-    changes,
     audit,
+    changes,
     gauges,
     jobs,
     leases,
@@ -168,8 +168,8 @@ class SqlStore(ABC):
     async def lease_deliveries(self, owner: str, limit: int, lease_ms: int) -> list[Delivery]:
         return await self._write(lambda tx: outbox.lease(tx, owner, limit, lease_ms))
 
-    async def delivered(self, delivery_id: str) -> None:
-        await self._write(lambda tx: outbox.delivered(tx, delivery_id))
+    async def delivered(self, delivery_id: str, epoch: int | None = None) -> None:
+        await self._write(lambda tx: outbox.delivered(tx, delivery_id, epoch))
 
     async def postpone(
         self, delivery_id: str, next_at_ms: int, note: str, epoch: int | None = None
@@ -229,7 +229,6 @@ class SqlStore(ABC):
     async def note_token_uses(self, uses: Mapping[str, int]) -> None:
         await self._write(lambda tx: tokens.note_uses(tx, uses))
 
-    # Gauges
     # The audit log
 
     async def note_audit(self, happenings: Sequence[Happening]) -> None:
@@ -251,6 +250,7 @@ class SqlStore(ABC):
     async def trim_audit(self, before_ms: int, limit: int) -> int:
         return await self._write(lambda tx: audit.trim(tx, before_ms, limit))
 
+    # Gauges
 
     async def counts(self) -> Counts:
         return await self._read(lambda: gauges.counts(self.now_ms()))
