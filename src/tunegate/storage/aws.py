@@ -3,15 +3,17 @@
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import aioboto3
+import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials, AioDeferredRefreshableCredentials
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.exceptions import HTTPClientError
+from botocore.loaders import Loader, create_loader
 
 from tunegate.contract.request import Auth
 from tunegate.contract.training import StoragePolicy
@@ -26,6 +28,8 @@ _NOTHING_AMBIENT: dict[str, tuple[None, None, Any, None]] = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Client = Any  # botocore makes its clients at run time, so there is no type to name
 Credentials = AioCredentials | AioDeferredRefreshableCredentials
@@ -68,9 +72,16 @@ def _session_with(policy: StoragePolicy, credentials: Credentials | None) -> Aio
     else:
         # No configuration file of this machine either: it could name other endpoints and processes to run.
         session = AioSession(session_vars=_NOTHING_AMBIENT)
+    session.register_component("data_loader", _models(session.get_config_variable("data_path")))
     if credentials is not None:
         session.register_component("credential_provider", _Fixed(credentials))
     return session
+
+
+@cache
+def _models(data_path: str | None) -> Loader:
+    """The SDK's descriptions of services, read once: to read them anew for every client takes most of its time."""
+    return create_loader(data_path)
 
 
 class _Fixed:
@@ -142,7 +153,7 @@ def _client(
 
 
 class _GuardedSession(AIOHTTPSession):
-    """aiobotocore's HTTP session with the guard in its connector."""
+    """aiobotocore's HTTP session with the guard in its connector, and without redirects."""
 
     def __init__(self, policy: EgressPolicy, **options: Any) -> None:
         options["connector_args"] = {
@@ -156,8 +167,26 @@ class _GuardedSession(AIOHTTPSession):
         try:
             return await super().send(request)
         except HTTPClientError as error:
-            # It wraps whatever it does not know; a refusal must stay one, or it would be tried again.
-            refused = error.kwargs.get("error")
-            if isinstance(refused, EgressRefused):
-                raise refused from None
+            # It wraps whatever it does not know; a refusal, or an address that is none, would be tried again for nothing.
+            final = error.kwargs.get("error")
+            if isinstance(final, (EgressRefused, ValueError)):
+                raise final from None
             raise
+
+    async def _get_session(self, proxy_url: str | None) -> Any:
+        return _NoRedirects(await super()._get_session(proxy_url))
+
+
+class _NoRedirects:
+    """aiohttp would follow a redirect with the session token and the bytes, even to http://, and botocore without end."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, **options: Any) -> aiohttp.ClientResponse:
+        answer = await self._session.request(method, allow_redirects=False, **options)
+        # Amazon names the region of a bucket that is elsewhere, and botocore then asks that region's own address.
+        if answer.status in _REDIRECTS and "x-amz-bucket-region" not in answer.headers:
+            answer.close()
+            raise EgressRefused("The store answered with a redirect, which is not followed.")
+        return answer

@@ -58,16 +58,20 @@ async def weights(attack: Attack) -> None:
 
 async def s3_endpoint(attack: Attack) -> None:
     policy = StoragePolicy(allow_http=True, s3_endpoint_url=attack.url(), s3_path_style=True)
-    async with open_store("s3://bucket/key", policy, KEYS) as store:
-        await store.head("s3://bucket/key")
+    await _read_object(policy, KEYS)
 
 
 async def sts_endpoint(attack: Attack) -> None:
     policy = StoragePolicy(
         allow_http=True, s3_endpoint_url="http://93.184.216.34", sts_endpoint_url=attack.url()
     )
-    async with open_store("s3://bucket/key", policy, ROLE) as store:
+    await _read_object(policy, ROLE)
+
+
+async def _read_object(policy: StoragePolicy, auth: Auth) -> None:
+    async with open_store("s3://bucket/key", policy, auth) as store:
         await store.head("s3://bucket/key")
+        await store.read("s3://bucket/key", length=10)
 
 
 async def trainer_library(attack: Attack) -> None:

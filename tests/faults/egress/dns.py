@@ -8,6 +8,7 @@ import asyncio
 import struct
 from collections import Counter
 from ipaddress import ip_address
+from typing import cast
 
 A, CNAME, AAAA = 1, 5, 28
 Record = tuple[str, int, bytes]
@@ -15,18 +16,21 @@ Record = tuple[str, int, bytes]
 
 class NameServer(asyncio.DatagramProtocol):
     def __init__(self) -> None:
+        self.answered = 0
+        """How many questions had an address for an answer."""
         self._asked: Counter[tuple[str, int]] = Counter()
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Before Python 3.12 asyncio's own transports of datagrams do not derive from the class for them.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         assert self._transport is not None
         name, end = _read_name(data, 12)
         kind = int.from_bytes(data[end : end + 2])
         records = self._records(name.lower(), kind)
+        self.answered += bool(records)
         code = 0x8580 if records is not None else 0x8583
         head = data[:2] + struct.pack(">HHHHH", code, 1, len(records or ()), 0, 0)
         body = b"".join(_write(record) for record in records or ())

@@ -1,7 +1,7 @@
 """`python -m faults.egress.inside CHANNEL COUNT on|off`: one channel against the corpus, in a namespace of its own.
 
-Prints how many attempts ended how, and every packet that went to a place other than the attacker's own servers.
-`off` takes the guard away, to show that packets are seen.
+Prints how many attempts ended how, what the attacker's servers gave, and every packet that went to a place other than
+those. `off` takes the guard away, to show that packets are seen.
 """
 
 import asyncio
@@ -9,30 +9,43 @@ import json
 import logging
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
 from faults.egress.channels import CHANNELS, OTHER, REFUSED, Channel
 from faults.egress.corpus import PUBLIC, PUBLIC6, Attack, corpus
-from faults.egress.dns import NameServer
 from faults.egress.namespace import NAME_SERVER, OWN, Packets, prepare
+from faults.egress.servers import Servers
 from faults.report import rounds
 
-TOGETHER = 64
-PATIENCE_S = rounds(3, 6)
+TOGETHER = {"s3 endpoint": 8, "sts endpoint": 8}
+"""Attempts at once, where not 64: making a client of S3 takes the processor, and would use up the others' patience."""
+PATIENCE_S = rounds(10, 20)
 FINE = {str(ip_address(text)) for text in (NAME_SERVER, *OWN, str(PUBLIC), str(PUBLIC6))}
 
 
-async def run(channel: Channel, attacks: list[Attack]) -> dict[str, object]:
-    packets, ends = Packets(), Counter[str]()
+async def run(name: str, attacks: list[Attack]) -> dict[str, object]:
+    packets, servers, ends = Packets(), Servers(), Counter[str]()
     strays: list[str] = []
-    await _serve()
-    for start in range(0, len(attacks), TOGETHER):
-        batch = attacks[start : start + TOGETHER]
-        for end in await asyncio.gather(*(_try(channel, attack) for attack in batch)):
-            ends[end] += 1
+    await servers.start()
+    together = TOGETHER.get(name, 64)
+    # Resolvers and libraries work in threads: none shall wait for its turn until nobody waits for it.
+    threads = ThreadPoolExecutor(2 * together)
+    asyncio.get_running_loop().set_default_executor(threads)
+
+    def look(batch: list[Attack]) -> None:
         went = {place for place in packets.take() if place.partition("/")[0] not in FINE}
-        strays += [f"{place} during {[a.url() for a in batch]}" for place in sorted(went)]
-    return {"tried": len(attacks), "ends": ends, "strays": strays}
+        strays.extend(f"{place} during {[a.url() for a in batch]}" for place in sorted(went))
+
+    for start in range(0, len(attacks), together):
+        batch = attacks[start : start + together]
+        for end in await asyncio.gather(*(_try(CHANNELS[name], attack) for attack in batch)):
+            ends[end] += 1
+        look(batch)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    look([])
+    given = servers.given | Counter({"name": servers.names.answered})
+    return {"tried": len(attacks), "ends": ends, "strays": strays, "given": given}
 
 
 async def _try(channel: Channel, attack: Attack) -> str:
@@ -46,38 +59,6 @@ async def _try(channel: Channel, attack: Attack) -> str:
     except TimeoutError:
         return "no end"
     return "through"
-
-
-async def _serve() -> None:
-    """On every address: web servers that redirect as asked, and a name server."""
-    loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(NameServer, local_addr=(NAME_SERVER, 53))
-    for port in (80, 443):
-        await asyncio.start_server(_answer, "::", port, backlog=1024)
-        await asyncio.start_server(_answer, "0.0.0.0", port, backlog=1024)
-
-
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        path = head.split(" ", 2)[1]
-        status, location = 404, ""
-        if path.startswith("/to/"):
-            _, _, code, target = path.split("/", 3)
-            status, location = int(code), f"Location: {target}\r\n"
-        answer = f"HTTP/1.1 {status} x\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n"
-        writer.write(answer.encode("latin-1"))
-        await writer.drain()
-    except (
-        OSError,
-        ValueError,
-        IndexError,
-        asyncio.IncompleteReadError,
-        asyncio.LimitOverrunError,
-    ):
-        pass
-    finally:
-        writer.close()
 
 
 def take_the_guard_away() -> None:
@@ -100,7 +81,7 @@ def main() -> None:
         from tunegate.trainer.dialling import guard
 
         guard(STORAGE, [])
-    print(json.dumps(asyncio.run(run(CHANNELS[name], corpus()[: int(count)]))))
+    print(json.dumps(asyncio.run(run(name, corpus()[: int(count)]))))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,15 @@ CORPUS = corpus()
 COUNT = rounds(32, len(CORPUS))
 PLANTED = 24
 AT_A_TIME = 4
+GIVEN = {
+    "webhook": {"push", "redirect"},
+    "status stream": {"stream"},
+    "data source": {"GET object", "redirect"},
+    "weights": {"GET object", "redirect"},
+    "s3 endpoint": {"HEAD object", "GET object"},
+    "sts endpoint": {"role", "HEAD object", "GET object"},
+}
+"""What a channel must have been given at the least, so that more than its first request was tried; names, all of them."""
 TIMEOUT_S = rounds(120, 3600)
 
 
@@ -42,6 +51,11 @@ def test_no_packet_leaves_for_a_denied_network() -> None:
         )
     violations = [f"{name}: {stray}" for name, one in guarded.items() for stray in one["strays"]]
     blind = [name for name, one in open_.items() if not one["strays"]]
+    stuck = [
+        f"{name}: {missing}"
+        for name, one in guarded.items()
+        if (missing := ({"name"} | GIVEN.get(name, set())) - set(one["given"]))
+    ]
     write(
         "ssrf",
         sum(one["tried"] for one in guarded.values()),
@@ -49,7 +63,9 @@ def test_no_packet_leaves_for_a_denied_network() -> None:
         planted_bug_caught=not blind,
         urls=COUNT,
         ends={name: one["ends"] for name, one in guarded.items()},
+        given={name: one["given"] for name, one in guarded.items()},
         strays_without_guard={name: len(one["strays"]) for name, one in open_.items()},
     )
     assert violations == []
     assert blind == []
+    assert stuck == []
