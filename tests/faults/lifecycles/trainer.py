@@ -93,7 +93,8 @@ class SimTrainer:
         for step in range(1, steps + 1):
             await asyncio.sleep(min(step_s, max(0.0, leave_by_s - loop.time())))
             if end == "silence" and step == steps:
-                await asyncio.sleep(self._chance.uniform(30, 200))
+                silent_s = self._chance.uniform(30, 200)
+                await asyncio.sleep(min(silent_s, max(0.0, leave_by_s - loop.time())))
             self._say(
                 ProgressEvent(
                     step=step, total_steps=steps, epoch=1.0, tokens=step, tokens_per_s=1.0
