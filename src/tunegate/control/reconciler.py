@@ -19,6 +19,7 @@ from tunegate.control.sightings import Sightings
 from tunegate.control.store.protocol import Change, JobStore
 from tunegate.control.work import WorkLoop
 from tunegate.sdk.clock import Clock
+from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.launcher import Launcher
 
 IDLE_S = 0.5
@@ -118,9 +119,9 @@ class Reconciler:
         try:
             await self._drive(job)
             self._failures.pop(job.uid, None)
-        except Exception:
+        except Exception as error:
             logger.exception("job %s: could not be looked after", job.uid)
-            await self._back_off(job)
+            await self._back_off(job, error)
         finally:
             self._held.drop(job.uid)
 
@@ -133,8 +134,11 @@ class Reconciler:
         if current is not None:
             await self._release(current, self._store.now_ms())
 
-    async def _back_off(self, job: JobRecord) -> None:
-        self._failures[job.uid] = failures = self._failures.get(job.uid, 0) + 1
+    async def _back_off(self, job: JobRecord, error: Exception) -> None:
+        failures = self._failures.get(job.uid, 0) + 1
+        # Trouble of the store is none of the job's: once the store is back, the job shall not wait for minutes.
+        if not (isinstance(error, TunegateError) and error.code == "unavailable"):
+            self._failures[job.uid] = failures
         delay_s = min(2.0**failures, _BACK_OFF_MAX_S)
         try:
             current = await self._store.get_by_uid(job.uid)

@@ -15,6 +15,7 @@ from tunegate.control.launching import claim_token, run_name
 from tunegate.control.observation import ManifestVerdict
 from tunegate.control.records import JobState
 from tunegate.control.settings import ControlSettings
+from tunegate.control.store.errors import unavailable
 from tunegate.control.store.protocol import Change
 from tunegate.sdk.launcher import RunState
 from tunegate.sdk.storage import StoreUnavailable
@@ -260,6 +261,19 @@ class TestTrouble:
         assert "could not be looked after" in caplog.text
         world.verdict = ManifestVerdict()
         await world.pass_time(10)
+        assert (await world.job()).state is JobState.SUCCEEDED
+
+    async def test_trouble_of_the_store_however_often_delays_a_job_by_seconds(
+        self, world: World
+    ) -> None:
+        world.verdict = unavailable()
+        trainer = await running(world)
+        await trainer.report(SUCCEEDED)
+        trainer.exit(0)
+        await world.pass_time(60)
+        assert (await world.job()).state is JobState.RUNNING
+        world.verdict = ManifestVerdict()
+        await world.pass_time(5)
         assert (await world.job()).state is JobState.SUCCEEDED
 
 
