@@ -270,7 +270,7 @@ class TestTrouble:
         trainer = await running(world)
         await trainer.report(SUCCEEDED)
         trainer.exit(0)
-        await world.pass_time(60)
+        await world.pass_time(80)
         assert (await world.job()).state is JobState.RUNNING
         world.verdict = ManifestVerdict()
         await world.pass_time(5)
