@@ -23,6 +23,7 @@ from tunegate.control.outbound import Outbound
 from tunegate.control.outbox import Outbox
 from tunegate.control.reconciler import Reconciler
 from tunegate.control.registry import BackendRegistry, LauncherRegistry
+from tunegate.control.retention import Retention
 from tunegate.control.rewrapping import KeyKeeper
 from tunegate.control.sealer import Sealer
 from tunegate.control.service import JobService
@@ -90,6 +91,13 @@ class Gateway:
         self.jobs = JobService(self._control)
         self._tokens = TokenKeeper(self._store, self._clock)
         self._audit = AuditKeeper(self._store, self._clock, on_head=self._metrics.audited)
+        self._retention = Retention(
+            self._store,
+            settings.retention,
+            self._clock,
+            settings.state_path,
+            self._metrics.removed,
+        )
         meters = Meters(self._store.counts)
         context = Context(
             self.jobs, settings.server, self.streams, meters, self._tokens, self._audit
@@ -194,6 +202,8 @@ class Gateway:
             stack.push_async_callback(self._tokens.stop)
             await self._outbox.start()
             stack.push_async_callback(self._outbox.stop)
+            self._retention.start()
+            stack.push_async_callback(self._retention.stop)
             await self._reconciler.start()
             stack.push_async_callback(self._reconciler.stop)
             stack.callback(self.streams.close)

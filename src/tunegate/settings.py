@@ -25,6 +25,7 @@ from tunegate.control.settings import (
     Count,
     KeySettings,
     PluginSettings,
+    RetentionSettings,
     StoreSettings,
     TrainerSettings,
     WebhookSettings,
@@ -102,6 +103,7 @@ class Settings(Strict):
     control: ControlSettings = ControlSettings()
     keys: KeySettings = KeySettings()
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
     trainer: TrainerSettings = TrainerSettings()
     egress: EgressPolicy = EgressPolicy()
     storage: StoragePolicy = StoragePolicy()

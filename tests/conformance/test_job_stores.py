@@ -89,6 +89,7 @@ class TestPostgresStore(_Opened):
         with psycopg.connect(database.reveal(), autocommit=True) as connection:
             if connection.execute("SELECT to_regclass('job')").fetchall() != [(None,)]:
                 connection.execute("TRUNCATE job, token, audit_arrival, audit_entry CASCADE")
+                connection.execute("UPDATE counter SET value = 0 WHERE name = 'retention'")
                 connection.execute("UPDATE audit_head SET sequence = 0, hash = repeat('0', 64)")
         return lambda: PostgresStore(database, StoreSettings(), clock)
 

@@ -71,6 +71,26 @@ class ControlSettings(Strict):
     """Keep a failed job's credentials for so long, so that a retry need not send them again; 0 destroys them at the end."""
 
 
+_DAY_S = 86_400.0
+
+
+class RetentionSettings(Strict):
+    """How long records are kept, in seconds; 0 = for ever. What is not finished is never touched."""
+
+    jobs_s: Seconds = 0.0
+    """Finished jobs, with all that is kept of them here; results in the clients' own stores stay."""
+    events_s: Seconds = 90 * _DAY_S
+    """The events of finished jobs; the last one, which lists the result, stays as long as the job."""
+    logs_s: Seconds = 90 * _DAY_S
+    """The logs of finished runs below state_dir."""
+    deliveries_s: Seconds = 90 * _DAY_S
+    """Webhooks of finished jobs that were delivered or given up; they can't be sent again after that."""
+    tokens_s: Seconds = 90 * _DAY_S
+    """Tokens that were revoked or have expired."""
+    audit_s: Seconds = 365 * _DAY_S
+    """Entries of the audit log; those that stay vouch for those that went."""
+
+
 class WebhookSettings(Strict):
     """How clients are told."""
 

@@ -73,6 +73,14 @@ class ControlMetrics(Collector):
             "tunegate_audit_sequence", "Number of the newest entry of the audit log.", registry=own
         )
 
+        self.expired = Counter(
+            "tunegate_expired_total", "What retention removed: jobs, their events, logs and deliveries, tokens, audit entries.",
+            ("what",), registry=own,
+        )  # fmt: skip
+
+    def removed(self, what: str, count: int) -> None:
+        self.expired.labels(what).inc(count)
+
     def audited(self, head: AuditHead) -> None:
         self.audit_entries.set(head.sequence)
 

@@ -8,6 +8,7 @@ from conformance.job_store_suite.leases import LeasePromises
 from conformance.job_store_suite.outbox import OutboxPromises
 from conformance.job_store_suite.queue import QueuePromises
 from conformance.job_store_suite.resealing import ResealingPromises
+from conformance.job_store_suite.retention import RetentionPromises
 from conformance.job_store_suite.tokens import TokenPromises
 
 __all__ = ["JobStoreSuite"]
@@ -23,5 +24,6 @@ class JobStoreSuite(
     ResealingPromises,
     TokenPromises,
     AuditPromises,
+    RetentionPromises,
 ):
     """Fixtures to give: `store`, opened on the `clock`, and `reopen`, which closes it and opens its data again."""

@@ -325,6 +325,21 @@ class JobStore(Protocol):
         """Numbers and lines of sealed entries from behind entry `after`, oldest first."""
         ...
 
+    # Retention
+    async def take_retention_turn(self, for_ms: int) -> bool:
+        """Whether this gateway is to remove what is old; no other is for so long."""
+        ...
+
+    async def expire(
+        self, what: Literal["jobs", "events", "deliveries", "tokens"], before_ms: int, limit: int
+    ) -> list[str]:
+        """Remove what is older: jobs of which nothing was left to do then, their events but the last, their webhooks,
+        or tokens that had ended. The uids of so many jobs at most, or ids of tokens.
+
+        A job with a webhook that waits is not touched.
+        """
+        ...
+
     async def trim_audit(self, before_ms: int, limit: int) -> int:
         """Remove the oldest entries, up to the first that is not older; their number. A new entry vouches for them."""
         ...

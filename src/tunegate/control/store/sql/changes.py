@@ -17,7 +17,7 @@ from tunegate.control.store.sql.statement import Transaction, Work, ask_one
 
 _SELECT = f"SELECT number, woken, {JOB_COLUMNS} FROM job WHERE uid = :uid FOR UPDATE"  # noqa: S608 - columns are constant
 _UPDATE = """
-UPDATE job SET backend = :backend, launcher = :launcher, state = :state, active = 1, queued = :queued,
+UPDATE job SET backend = :backend, launcher = :launcher, state = :state, active = 1, settled_ms = NULL, queued = :queued,
     gpus = :gpus, gpu_limit = :gpu_limit, due_ms = :due_ms, owner = :owner, lease_until_ms = :lease_until_ms, record = :record
 WHERE number = :number
 """

@@ -32,10 +32,10 @@ WHERE uid = :uid
 """
 
 _SETTLE = """
-UPDATE job SET active = CASE
-    WHEN EXISTS (SELECT 1 FROM attempt WHERE uid = :uid AND number = :attempt AND cleaned = 0)
-        OR EXISTS (SELECT 1 FROM sealed WHERE uid = :uid) THEN 1 ELSE 0 END
+UPDATE job SET active = 0, settled_ms = :now_ms, kept_events = 1, kept_deliveries = 1
 WHERE uid = :uid
+    AND NOT EXISTS (SELECT 1 FROM attempt WHERE uid = :uid AND number = :attempt AND cleaned = 0)
+    AND NOT EXISTS (SELECT 1 FROM sealed WHERE uid = :uid)
 """
 
 
@@ -82,7 +82,7 @@ def wake_later(tx: Transaction, uid: str) -> None:
 def settle(tx: Transaction, job: JobRecord) -> None:
     """A final job can be due as long as something is left to tidy: its engine object, or sealed fields."""
     if job.state in FINAL:
-        tx.write(_SETTLE, uid=job.uid, attempt=job.attempt)
+        tx.write(_SETTLE, uid=job.uid, attempt=job.attempt, now_ms=tx.now_ms)
 
 
 def destroy_sealed(tx: Transaction, uid: str, fields: Sequence[str]) -> Work[None]:

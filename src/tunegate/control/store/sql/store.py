@@ -38,6 +38,7 @@ from tunegate.control.store.sql import (
     outbox,
     queue,
     resealing,
+    retention,
     sealed,
     tokens,
 )
@@ -246,6 +247,14 @@ class SqlStore(ABC):
         self, wanted: AuditFilter, after: int, limit: int
     ) -> list[tuple[int, bytes]]:
         return await self._read(lambda: audit.read(wanted, after, limit))
+
+    # Retention
+
+    async def take_retention_turn(self, for_ms: int) -> bool:
+        return await self._write(lambda tx: retention.take_turn(tx, for_ms))
+
+    async def expire(self, what: retention.Expirable, before_ms: int, limit: int) -> list[str]:
+        return await self._write(lambda tx: retention.expire(tx, what, before_ms, limit))
 
     async def trim_audit(self, before_ms: int, limit: int) -> int:
         return await self._write(lambda tx: audit.trim(tx, before_ms, limit))

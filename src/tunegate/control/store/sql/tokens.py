@@ -68,6 +68,21 @@ def end(tx: Transaction, token_id: str, expires_ms: int | None) -> Work[TokenRec
     return ended
 
 
+def drop(tx: Transaction, before_ms: int, limit: int) -> Work[list[str]]:
+    """Forget tokens that ended before then; their ids."""
+    known = yield from all_of(None)
+    ended = [record for record in known if _ended_ms(record, before_ms) < before_ms][:limit]
+    for record in ended:
+        tx.write("DELETE FROM token WHERE token_id = :token_id", token_id=record.token_id)
+        audit.note(tx, happenings.of_token(record, "token.expired"))
+    return [record.token_id for record in ended]
+
+
+def _ended_ms(record: TokenRecord, never_ms: int) -> int:
+    moments = (record.revoked_ms, record.expires_ms)
+    return min((moment for moment in moments if moment is not None), default=never_ms)
+
+
 def note_uses(tx: Transaction, uses: Mapping[str, int]) -> Work[None]:
     # Always in the same order, so that two gateways can't lock each other out.
     for token_id in sorted(uses):
