@@ -20,7 +20,7 @@ KILLS_OF_A_LANE = 40
 RANDOM = "random"
 """Not a numbered moment: a kill from outside, whenever."""
 LONGEST_LIFE_S = 2.5
-"""A moment that is not reached by then will not come; the life ends all the same."""
+"""From the moment at which it serves. What is not reached by then will not come; the life ends all the same."""
 FIRST = {"store": 200, "engine": 60, "webhook": 2000, "answer": 20}
 """How far lives reach, before any was seen."""
 STRIDE = {"store": 1, "engine": 1, "webhook": 41, "answer": 1}
@@ -41,7 +41,7 @@ class Aim:
         """Kind, number, and how long to wait for it."""
         kind = self._only or self._chance.choices([*KINDS, RANDOM], [35, 20, 15, 5, 25])[0]
         if kind == RANDOM:
-            return None, 0, self._chance.uniform(0.02, LONGEST_LIFE_S)
+            return None, 0, self._chance.uniform(0.0, LONGEST_LIFE_S)
         number = self._next[kind]
         self._next[kind] = number + STRIDE[kind]
         if self._next[kind] > self._reached[kind]:
@@ -94,7 +94,7 @@ async def lane(
             tally.kills[await _life(gateway, aim, tally)] += 1
         clients.stop()
         await gateway.start()
-        await gateway.ready()
+        assert await gateway.ready() is None, gateway.log.read_text()[-3000:]
         await asyncio.gather(*tasks)
         tally.violations += await violations(home, api, clients, gateway.journal, patience_s)
         tally.jobs = len(clients.jobs)
@@ -106,7 +106,9 @@ async def _life(gateway: MortalGateway, aim: Aim, tally: Tally) -> str:
     """From birth to death; what it died of."""
     kind, number, limit_s = aim.take()
     await gateway.start(kind, number)
-    status = await gateway.wait(limit_s)
+    status = await gateway.ready()
+    if status is None:
+        status = await gateway.wait(limit_s)
     if status is None:
         await gateway.kill()
     elif status != -9:

@@ -105,16 +105,18 @@ class MortalGateway:
                 os.kill(self._pid, signal.SIGKILL)
             await self.wait(START_LIMIT_S)
 
-    async def ready(self) -> None:
-        """Return once it answers. Raises RuntimeError with the end of its log when it does not."""
+    async def ready(self) -> int | None:
+        """None once it answers, or the exit status of one that died before."""
         end_s = time.monotonic() + START_LIMIT_S
         async with aiohttp.ClientSession() as session:
             while time.monotonic() < end_s:
+                status = await self.wait(0.03)
+                if status is not None:
+                    return status
                 with suppress(aiohttp.ClientError):
                     async with session.get(f"{self.url}/readyz") as answer:
                         if answer.status == 200:
-                            return
-                await asyncio.sleep(0.02)
+                            return None
         raise RuntimeError(f"the gateway did not start:\n{self.log.read_text()[-3000:]}")
 
     async def _line(self) -> str:

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,14 @@ from typing import Any
 def import_everything() -> None:
     """All that a gateway imports, and no thread: what is forked must be whole."""
     warnings.simplefilter("ignore")
-    for name in (
-        "psycopg_pool",
-        "uvloop",
-        "faults.gateway_kills.plants",
-        "faults.gateway_kills.points",
-    ):
+    for name in ("psycopg_pool", "uvloop", "faults.gateway_kills.points"):
         importlib.import_module(name)
-    from tunegate.control.registry import BackendRegistry
+    from tunegate.gateway import Gateway
+    from tunegate.settings import load
 
-    BackendRegistry.installed_here(None)
+    with tempfile.TemporaryDirectory() as folder:  # one that never serves: some import only then
+        variables = {"TRAINER_API_TOKEN": "none", "TUNEGATE_STATE_DIR": folder}
+        Gateway(*load(None, variables, {}))
 
 
 def live(asked: dict[str, Any]) -> int:
