@@ -1,5 +1,6 @@
 """From exceptions to codes of the catalogue."""
 
+import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -12,6 +13,10 @@ from tunegate.sdk.storage import (
     StoreUnavailable,
     Unsupported,
 )
+
+_REFUSED = (
+    "can't allocate memory", "Cannot allocate memory", "out of memory", "bad_alloc", "can't start new thread",
+)  # fmt: skip
 
 
 @contextmanager
@@ -71,7 +76,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether it says that memory was refused, on a GPU or by the allocator of the CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "out of memory" in text or "bad_alloc" in text
-    )
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _REFUSED)

@@ -81,6 +81,7 @@ def train(run: Run) -> SucceededEvent | None:
     from tunegate.trainer.deliver import deliver
     from tunegate.trainer.device import choose_precision, pick_device
     from tunegate.trainer.export import Trained
+    from tunegate.trainer.free_memory import release
     from tunegate.trainer.identity import identity_of
     from tunegate.trainer.loop import Loop
     from tunegate.trainer.model import load_model, load_tokenizer
@@ -147,6 +148,8 @@ def train(run: Run) -> SucceededEvent | None:
             say.phase("saving", f"stopping: saving a checkpoint of step {loop.state.step}")
             saver.finish(loop, stop)
         raise Stopped(request, saver.saved_step) from request
+    finally:
+        release()  # what the steps needed, for whatever comes now
     forward = _unsharded(forward, spec, ranks)
     if run.output is None:
         return None
