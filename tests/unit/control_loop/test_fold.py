@@ -119,6 +119,17 @@ def test_the_first_last_word_counts_and_moves_no_state() -> None:
     assert "state" not in result.fields
 
 
+def test_nothing_counts_after_the_last_word() -> None:
+    job, attempt = start()
+    late = [NoteEvent(text="late"), PROGRESS, PhaseEvent(phase="training", detail="late")]
+    together = fold(job, attempt, numbered([SUCCEEDED, *late]))
+    assert (together.job, together.events) == (job, [])
+    assert together.attempt.folded_through == 4
+    first = fold(job, attempt, numbered([SUCCEEDED]))
+    afterwards = fold(first.job, first.attempt, numbered([SUCCEEDED, *late]))
+    assert (afterwards.job, afterwards.attempt) == (together.job, together.attempt)
+
+
 def test_what_follows_a_gap_waits() -> None:
     events = numbered([PhaseEvent(phase="a", detail=""), NoteEvent(text="b"), NoteEvent(text="c")])
     result = fold(*start(), [events[0], events[2]])
