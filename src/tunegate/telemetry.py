@@ -1,9 +1,11 @@
 """Logs: one JSON object per line (or colours on a terminal), made of known fields only, so that no secret can slip in."""
 
+import asyncio
+import atexit
 import logging
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -53,16 +55,46 @@ class LineLog:
         line = {key: value for key, value in said.items() if key in ALLOWED_FIELDS}
         line |= {"event": self._event, "logger": self._logger.name, "level": "info"}
         line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        stream.write(_encode(line) + "\n")
+        _lines.add(_encode(line) + "\n")
 
 
 class _Lines:
-    """Where `configure` sends lines of JSON; None = to people, or not configured."""
+    """Where `configure` sends lines of JSON; None = to people, or not configured.
+
+    What one turn of the event loop has to say is written at once at its end: a call into the kernel for each line would
+    cost more than the line.
+    """
 
     stream: TextIO | None = None
 
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+        self._writer: asyncio.AbstractEventLoop | None = None
+        """The loop that will write what waits."""
+
+    def add(self, line: str) -> None:
+        self._waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.write()
+            return
+        if self._writer is not loop:
+            self._writer = loop
+            loop.call_soon(self.write)
+
+    def write(self) -> None:
+        """Write what waits. Where that can't be done nobody stops for it, as with all logging."""
+        text = "".join(self._waiting)
+        self._waiting.clear()
+        self._writer = None
+        if text and self.stream is not None:
+            with suppress(OSError, ValueError):  # ValueError: it is closed
+                self.stream.write(text)
+
 
 _lines = _Lines()
+atexit.register(_lines.write)
 
 
 @contextmanager

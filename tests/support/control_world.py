@@ -126,6 +126,10 @@ class Failed(Exception):
     """No answer."""
 
 
+class Unreachable(Failed):
+    """Nobody is there."""
+
+
 class FakeReply(msgspec.Struct):
     status: int
     headers: dict[str, str] = {}
@@ -220,7 +224,9 @@ class World:
         courier = Courier(
             store=self.store,
             sealer=self.sealer,
-            outbound=Outbound(client=self.receiver, refused=Refused, failed=Failed),
+            outbound=Outbound(
+                client=self.receiver, refused=Refused, failed=Failed, unreachable=Unreachable
+            ),
             settings=self.webhook_settings,
             signer=self.signer,
             clock=self.clock,

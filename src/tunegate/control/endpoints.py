@@ -74,11 +74,12 @@ class Endpoints:
                 began_s = self._clock_s()
                 if closed_s := here.closed_s(began_s):  # it was lost while this one waited
                     raise Busy(closed_s, unreachable=True)
-                here.probed = here.misses > 0
+                probes = here.misses > 0
+                here.probed |= probes
                 try:
                     yield
                 finally:
-                    here.probed = False
+                    here.probed &= not probes
                     here.took_s = self._clock_s() - began_s
         finally:
             here.users -= 1

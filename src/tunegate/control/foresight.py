@@ -2,13 +2,20 @@
 
 from functools import lru_cache
 
-from tunegate.contract.container import ContainerSpec
+import msgspec
+from msgspec.structs import replace
+
+from tunegate.contract.container import ContainerSpec, ResourceRequest
+from tunegate.contract.training import DataSource, OutputPlan, TrainingSpec
 from tunegate.control.estimate import available_bytes, estimate, memory_note, training_spec
 from tunegate.control.model_shape import ModelShape, shape_from_name
 
 _PLENTY = 24
 """Bytes per weight with which any training fits: full fine-tuning has 16, and some for activations."""
 
+_NO_DATA = [DataSource(source="")]
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[str, ResourceRequest, TrainingSpec]).decode
 _shape = lru_cache(maxsize=1024)(shape_from_name)
 
 
@@ -21,5 +28,14 @@ def foreseen(container: ContainerSpec, model_name: str) -> list[str]:
     spec = training_spec(container)
     if spec is None:
         return []
-    note = memory_note(estimate(spec, container.resources, None, shape))
+    # Without what is the job's own: many jobs ask for the same training, and nothing here hangs on the rest.
+    output = OutputPlan(output_uri="")
+    asked = replace(spec, job_id="", output=output, datasets=_NO_DATA, metadata={})
+    note = _note(_encode((model_name, container.resources, asked)))
     return [] if note is None else [f"{note} ({shape.source})"]
+
+
+@lru_cache(maxsize=1024)
+def _note(case: bytes) -> str | None:
+    model_name, resources, spec = _decode(case)
+    return memory_note(estimate(spec, resources, None, _shape(model_name)))

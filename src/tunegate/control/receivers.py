@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from tunegate.control.records import Channel
@@ -13,6 +14,7 @@ CHANNELS: tuple[Channel, ...] = ("webhook", "stream")
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
+@lru_cache(maxsize=256)  # urlsplit remembers as much
 def endpoint_of(url: str) -> tuple[bool, str, int | None]:
     """Whether it is encrypted, host and port: what counts as one receiver."""
     parts = urlsplit(url)

@@ -29,6 +29,7 @@ SERVICE = "service:"
 """What ids of a key service's keys begin with."""
 FORMAT = b"\x02"
 """The first byte of what this release seals; values of the first format begin with the id of a key."""
+_encode = msgspec.json.Encoder().encode
 log = logging.getLogger(__name__)
 
 
@@ -74,7 +75,7 @@ class Sealer:
         cipher = AESGCM(data_key)
         for field, plain in values.items():
             nonce = random_bytes(NONCE_BYTES)
-            bound = _bound(msgspec.structs.replace(place, field=field))
+            bound = _bound_to(tenant, uid, field)
             sealed[field] = FORMAT + nonce + cipher.encrypt(nonce, plain, bound)
         return sealed
 
@@ -118,13 +119,13 @@ class Sealer:
         return made.plain, _row(SERVICE + self._service.key_id, made.wrapped)
 
     async def _wrap(self, place: SealContext, plain: bytes) -> bytes:
-        key_id = self.active
         if self._service is not None:
             try:
                 wrapped = await self._service.wrap(plain, _service_place(place))
             except KeyServiceUnavailable as error:
                 raise _down(error) from error
-            return _row(key_id, wrapped)
+            return _row(SERVICE + self._service.key_id, wrapped)
+        key_id = self.active
         nonce = random_bytes(NONCE_BYTES)
         sealed = self._wrapping[key_id].encrypt(nonce, plain, _bound(place, key_id))
         return _row(key_id, nonce + sealed)
@@ -188,8 +189,12 @@ def _row(key_id: str, wrapped: bytes) -> bytes:
 
 
 def _bound(context: SealContext, *more: str) -> bytes:
+    return _bound_to(context.tenant, context.uid, context.field, *more)
+
+
+def _bound_to(*parts: str) -> bytes:
     # JSON keeps the parts apart: no tenant can be named so that it looks like another tenant and job.
-    return msgspec.json.encode([FORMAT[0], context.tenant, context.uid, context.field, *more])
+    return _encode((FORMAT[0], *parts))
 
 
 def _decrypt(cipher: AESGCM, rest: bytes, bound: bytes, context: SealContext) -> bytes:

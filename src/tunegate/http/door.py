@@ -31,6 +31,8 @@ _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapers call by address, under pressure too; these answer no question that a foreign web page could put."""
 _REFUSED = frozenset({401, 403})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_AUTHORITIES_KEPT = 32
+"""Spellings of our own names; clients use a few, an attacker may use many."""
 WILDCARD = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  recognised, not bound
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _FIXED_HEADERS = (
@@ -68,6 +70,7 @@ class Door:
         self._public = public.netloc.encode()
         names = {*settings.allowed_hosts, settings.host, public.hostname or ""} - WILDCARD
         self._hosts = _LOOPBACK | {name.lower() for name in names}
+        self._known_authorities: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,11 +142,16 @@ class Door:
             raise TunegateError("host_not_allowed", "Calls from other web pages are not allowed.")
 
     def _is_ours(self, authority: bytes) -> bool:
+        if authority in self._known_authorities:
+            return True
         try:
             name = urlsplit(b"//" + authority).hostname
         except ValueError:
             return False
-        return bool(name) and ("*" in self._hosts or (name or b"").decode("latin-1") in self._hosts)
+        ours = bool(name) and ("*" in self._hosts or (name or b"").decode("latin-1") in self._hosts)
+        if ours and len(self._known_authorities) < _AUTHORITIES_KEPT:
+            self._known_authorities.add(authority)
+        return ours
 
     def _account(self, scope: HTTPScope, status: int, seconds: float | None) -> None:
         state: dict[str, Any] = scope["state"]

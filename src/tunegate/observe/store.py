@@ -58,13 +58,11 @@ class _WatchedStore:
         }
 
     def __getattr__(self, name: str) -> Any:
-        """Asked once per name: the timed call stays as an attribute."""
+        """Asked once per name: the call stays as an attribute."""
         found = getattr(self._store, name)
-        if not iscoroutinefunction(found):
-            return found
-        timed = self._timed(name, found)
-        setattr(self, name, timed)
-        return timed
+        passed = self._timed(name, found) if iscoroutinefunction(found) else found
+        setattr(self, name, passed)
+        return passed
 
     def _timed(self, name: str, call: _Call) -> _Call:
         seconds = self._metrics.store_seconds.labels(name)

@@ -11,8 +11,11 @@ HIDDEN = "***"
 
 def scheme_of(uri: str) -> str:
     """The scheme in lower case, or an empty string for a plain path or hub id."""
-    head = uri[: max(0, uri.find("://"))]
-    if not head or head in _USUAL:
+    end = uri.find("://")
+    if end <= 0:
+        return ""
+    head = uri[:end]
+    if head in _USUAL:
         return head
     found = _SCHEME.match(uri)
     return found[1].lower() if found else ""

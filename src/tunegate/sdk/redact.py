@@ -1,7 +1,6 @@
 """The request as it may be stored and shown: every secret replaced, nothing else changed."""
 
 import re
-from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -10,14 +9,17 @@ from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import REDACTED, redact_hook
 from tunegate.sdk.addresses import public_address, public_origin, scheme_of
 
+_MODEL, _FOLDERS = ("model_name", "weights_url"), ("output_uri", "log_uri")
+_encode = msgspec.json.Encoder(order="sorted").encode
 _SECRET_KEY = re.compile(r"token|secret|password|key|auth|credential", re.IGNORECASE)
 
 
 def redacted_request(request: TrainRequest) -> bytes:
     """Canonical JSON (sorted keys, no nulls) with `***` for secrets, no queries, and webhook paths hidden."""
-    plain = msgspec.to_builtins(_with_public_addresses(request), enc_hook=redact_hook)
+    plain: dict[str, Any] = msgspec.to_builtins(request, enc_hook=redact_hook)
+    _hide_in_addresses(plain)
     plain["extra_parameters"] = redacted_open(plain["extra_parameters"])
-    return msgspec.json.encode(_without_nulls(plain), order="sorted")
+    return _encode(_without_nulls(plain))
 
 
 def redacted_open(value: Any) -> Any:
@@ -34,36 +36,35 @@ def redacted_open(value: Any) -> Any:
     return value
 
 
-def _with_public_addresses(request: TrainRequest) -> TrainRequest:
-    replace = msgspec.structs.replace
-    model, artifacts, callbacks = request.base_model, request.artifacts, request.callbacks
-    return replace(
-        request,
-        base_model=replace(
-            model,
-            model_name=public_address(model.model_name),
-            weights_url=_if_given(public_address, model.weights_url),
-        ),
-        datasets=[replace(d, source=public_address(d.source)) for d in request.datasets],
-        artifacts=replace(
-            artifacts,
-            output_uri=public_address(artifacts.output_uri),
-            log_uri=_if_given(public_address, artifacts.log_uri),
-            status_stream_url=_if_given(public_origin, artifacts.status_stream_url),
-        ),
-        callbacks=callbacks
-        and replace(callbacks, webhook_url=_if_given(public_origin, callbacks.webhook_url)),
-    )
+def _hide_in_addresses(plain: dict[str, Any]) -> None:
+    model, artifacts, callbacks = plain["base_model"], plain["artifacts"], plain["callbacks"]
+    for holder, fields in ((model, _MODEL), (artifacts, _FOLDERS)):
+        for field in fields:
+            if (address := holder[field]) is not None:
+                holder[field] = public_address(address)
+    for dataset in plain["datasets"]:
+        dataset["source"] = public_address(dataset["source"])
+    for holder, field in ((artifacts, "status_stream_url"), (callbacks, "webhook_url")):
+        if holder is not None and holder[field] is not None:
+            holder[field] = public_origin(holder[field])
 
 
-def _if_given(change: Callable[[str], str], value: str | None) -> str | None:
-    return None if value is None else change(value)
+def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nulls(item)
+        if type(item) is dict
+        else [_in_list(entry) for entry in item]
+        if type(item) is list
+        else item
+        for key, item in value.items()
+        if item is not None
+    }
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {key: _without_nulls(item) for key, item in items if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in cast("list[Any]", value)]
-    return value
+def _in_list(entry: Any) -> Any:
+    """Nulls in lists are values."""
+    if type(entry) is dict:
+        return _without_nulls(cast("dict[str, Any]", entry))
+    if type(entry) is list:
+        return [_in_list(inner) for inner in cast("list[Any]", entry)]
+    return entry

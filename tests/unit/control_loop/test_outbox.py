@@ -17,6 +17,7 @@ from support.control_world import (
     Failed,
     FakeReply,
     Refused,
+    Unreachable,
     World,
 )
 from tunegate.contract.job import JobEvent
@@ -254,3 +255,25 @@ async def test_a_receiver_that_says_410_hears_no_more(world: World) -> None:
     assert not job.has_webhook
     assert any("answered 410" in note for note in job.notes)
     assert await world.store.pending_deliveries(UID) == 0
+
+
+async def test_a_receiver_out_of_reach_is_tried_by_one_delivery_at_a_time(world: World) -> None:
+    for number in range(30):
+        await world.submit(uid=f"uid{number}", job_id=f"job-{number}")
+    world.receiver.answer = lambda _body: Unreachable("unknown name")
+    await deliver(world, 600)
+    assert len(world.receiver.posts) < 30
+    world.receiver.answer = lambda _body: FakeReply(200)
+    await deliver(world, 300)
+    told = {msgspec.json.decode(body)["job_id"] for body in world.receiver.accepted}
+    assert told == {f"job-{number}" for number in range(30)}
+    assert not any([await world.store.pending_deliveries(f"uid{n}") for n in range(30)])
+
+
+async def test_deliveries_that_never_had_a_turn_end_too(world: World) -> None:
+    for number in range(3):
+        await world.submit(uid=f"uid{number}", job_id=f"job-{number}")
+    world.receiver.answer = lambda _body: Unreachable("unknown name")
+    days = sum(world.webhook_settings.schedule_s) / 86_400
+    await deliver(world, 3 * days * 86_400, step_s=1800)
+    assert not any([await world.store.pending_deliveries(f"uid{n}") for n in range(3)])
