@@ -12,6 +12,7 @@ from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.store.sqlite import SqliteStore, connection, safety, store
 from tunegate.control.store.sqlite.safety import check_sqlite_version, file_system_type
 
+LOCKS = Path("/proc/locks")
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
@@ -19,6 +20,9 @@ tmpfs /home/local tmpfs rw 0 0
 //nas/share /mnt/my\\040disk cifs rw 0 0
 /dev/sdb1 /over xfs rw 0 0
 server:/over /over nfs rw 0 0
+server:/d /srv/données nfs4 rw 0 0
+//nas/t /mnt/tab\\011é cifs rw 0 0
+bucket /mnt/bucket fuse.juicefs rw 0 0
 """
 
 
@@ -42,6 +46,9 @@ def test_new_sqlite_is_taken(version: str | None) -> None:
         ("/homestead", "ext4"),
         ("/mnt/my disk/a", "cifs"),
         ("/over/a", "nfs"),
+        ("/srv/données/a", "nfs4"),
+        ("/mnt/tab\té/a", "cifs"),
+        ("/mnt/bucket", "fuse.juicefs"),
     ],
 )
 def test_the_innermost_mount_counts(folder: str, kind: str) -> None:
@@ -66,6 +73,35 @@ async def test_a_second_process_is_refused(tmp_path: Path) -> None:
     assert not await can_be_locked(tmp_path / "jobs.db.lock")
     await first.close()
     assert await can_be_locked(tmp_path / "jobs.db.lock")
+
+
+async def test_a_second_process_is_refused_by_any_name_of_the_file(tmp_path: Path) -> None:
+    first = SqliteStore(tmp_path / "jobs.db", ManualClock())
+    await first.open()
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "link.db"
+    other.symlink_to(tmp_path / "jobs.db")
+    with pytest.raises(StoreUnsafe, match="Another gateway"):
+        await SqliteStore(other, ManualClock()).open()
+    await first.close()
+
+
+@pytest.mark.skipif(not LOCKS.exists(), reason="no list of locks here")
+async def test_a_refused_store_leaves_the_locks_of_the_open_one(tmp_path: Path) -> None:
+    """POSIX takes away all locks of a process on a file when it closes any descriptor of it."""
+    first = SqliteStore(tmp_path / "jobs.db", ManualClock())
+    await first.open()
+    await first.ping()
+    with pytest.raises(StoreUnsafe):
+        await SqliteStore(tmp_path / "jobs.db", ManualClock()).open()
+    assert locks_held(tmp_path / "jobs.db") > 0
+    await first.close()
+
+
+def locks_held(path: Path) -> int:
+    """How many POSIX locks there are on the file."""
+    name = f":{path.stat().st_ino} "
+    return sum(name in line and "POSIX" in line for line in LOCKS.read_text().splitlines())
 
 
 async def can_be_locked(path: Path) -> bool:

@@ -17,7 +17,7 @@ class SqliteAdministration:
     """See `Administration`. A gateway must not run while the file is migrated."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path = path.resolve()
         self.place = f"SQLite {apsw.sqlite_lib_version()}, {path}"
 
     def known(self) -> list[Migration]:
@@ -47,11 +47,12 @@ class SqliteAdministration:
     @contextmanager
     def _to_migrate(self) -> Generator[apsw.Connection]:
         check_sqlite_version()
-        create_private(self._path)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_file_system(self._path.parent)
         lock = FileLock(self._path.with_name(self._path.name + ".lock"))
         lock.acquire()
         try:
+            create_private(self._path)
             with closing(open_writer(self._path)) as db:
                 yield db
         finally:

@@ -28,8 +28,10 @@ TROUBLE = (
 
 
 def create_private(path: Path) -> None:
-    """An empty file 0600 where there is none; SQLite gives its WAL the same mode."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """An empty file 0600 where there is none; SQLite gives its WAL the same mode.
+
+    Only with the file's lock: closing any descriptor of a file takes away the locks that this process has on it.
+    """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     path.chmod(0o600)
 
@@ -66,6 +68,9 @@ def _open(path: Path) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     db.set_busy_timeout(BUSY_MS)
     db.execute("PRAGMA journal_mode = WAL")
+    # macOS: a plain fsync may leave the bytes in the drive's cache. Elsewhere these say nothing.
+    db.execute("PRAGMA fullfsync = ON")
+    db.execute("PRAGMA checkpoint_fullfsync = ON")
     _check(db, "journal_mode", "wal")
     return db
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 import apsw
@@ -13,9 +14,13 @@ OLDEST_SQLITE = (3, 51, 3)
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4"}
-    | {"ocfs2", "smb2", "smb3", "smbfs", "virtiofs"}
-    | {"fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs", "fuse.rclone", "fuse.gcsfuse"}
+    | {"coda", "davfs", "gfs2", "ocfs2", "orangefs", "panfs", "smb2", "smb3", "smbfs", "virtiofs"}
+    | {"prl_fs", "vboxsf", "vmhgfs", "wekafs"}
+    | {"fuse.blobfuse", "fuse.blobfuse2", "fuse.ceph", "fuse.cephfs", "fuse.davfs", "fuse.gcsfuse"}
+    | {"fuse.glusterfs", "fuse.goofys", "fuse.juicefs", "fuse.mfs", "fuse.moosefs", "fuse.rclone"}
+    | {"fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs", "fuse.mountpoint-s3", "fuse.vmhgfs-fuse"}
 )
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 _MOUNTS = Path("/proc/self/mounts")
 
 
@@ -32,7 +37,7 @@ def file_system_type(folder: Path, mounts: str) -> str | None:
     best, found = -1, None
     for line in mounts.splitlines():
         _, point, kind, *_ = line.split(" ")
-        mount_point = Path(point.encode().decode("unicode_escape"))
+        mount_point = Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point))
         # Of two mounts on the same point, the later one covers the earlier.
         if folder.is_relative_to(mount_point) and len(mount_point.parts) >= best:
             best, found = len(mount_point.parts), kind
@@ -43,7 +48,7 @@ def check_file_system(folder: Path) -> None:
     """Raises StoreUnsafe on a network file system: WAL needs shared memory and honest locks."""
     if not _MOUNTS.exists():
         return
-    kind = file_system_type(folder.resolve(), _MOUNTS.read_text())
+    kind = file_system_type(folder.resolve(), os.fsdecode(_MOUNTS.read_bytes()))
     if kind in NETWORK_FILE_SYSTEMS:
         raise StoreUnsafe(f"The job store's folder is on {kind}; choose a folder on a local disk.")
 

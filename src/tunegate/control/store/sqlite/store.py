@@ -35,6 +35,7 @@ class SqliteStore(SqlStore):
 
     def __init__(self, path: Path, clock: Clock) -> None:
         super().__init__()
+        path = path.resolve()  # one file has one lock, by whatever name it is reached
         self._path = path
         self._clock = clock
         self._lock = FileLock(path.with_name(path.name + ".lock"))
@@ -46,10 +47,11 @@ class SqliteStore(SqlStore):
     async def open(self) -> None:
         """Raises StoreUnsafe where acknowledged work could be lost, `unavailable` when the disk gives trouble."""
         check_sqlite_version()
-        create_private(self._path)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_file_system(self._path.parent)
         self._lock.acquire()
         try:
+            create_private(self._path)
             with closing(open_writer(self._path)) as db:
                 migrate(SqliteSchema(db), known(), self.now_ms())
         except TROUBLE as error:
