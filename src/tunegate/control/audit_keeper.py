@@ -14,7 +14,7 @@ from tunegate.sdk.errors import TunegateError
 
 SEAL_S = 0.5
 """Entries are chained so soon after their commit."""
-BATCH = 100
+BATCH = 250
 """Chained in one transaction: others that write wait no longer than that takes."""
 REFUSALS_S = 10.0
 HEAD_S = 3600.0

@@ -1,4 +1,8 @@
-"""Runs that an engine holds and no attempt accounts for: seen twice, then stopped and removed."""
+"""Runs that an engine holds and no open attempt accounts for: seen twice, then stopped and removed.
+
+Those of attempts that were given up go soon. Those that the store has no record of at all wait in quarantine: a database
+that was restored from an old backup must not kill the jobs that it has forgotten.
+"""
 
 import logging
 
@@ -12,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class Orphans:
-    """They come from a create that took effect after the attempt was given up. Their claim was refused: no work is lost."""
+    """Most come from a create that took effect after the attempt was given up. Their claim was refused: no work is lost."""
 
     def __init__(self, store: JobStore, engines: Engines, settings: ControlSettings) -> None:
         self._store = store
@@ -36,11 +40,22 @@ class Orphans:
         known = await self._store.known_runs(launcher, ours)
         orphans = {name for name in ours if name not in known}
         self._forget_others(launcher, orphans)
+        if not orphans:
+            return
+        given_up = await self._store.runs_on_record(launcher, sorted(orphans))
         now_ms = self._store.now_ms()
         for name in sorted(orphans):
             first_ms = self._first_seen_ms.setdefault((launcher, name), now_ms)
-            if now_ms - first_ms >= self._settings.lease_s * 1000:
+            if now_ms - first_ms >= self._wait_s(name in given_up) * 1000:
                 await self._remove(launcher, name)
+            elif name not in given_up and first_ms == now_ms:
+                logger.warning(
+                    "the run %s on %s is unknown here; it is left alone for now", name, launcher
+                )
+
+    def _wait_s(self, given_up: bool) -> float:
+        """A run of an attempt that was given up goes soon. Of any other the store may have lost the memory."""
+        return self._settings.lease_s if given_up else self._settings.orphan_quarantine_s
 
     async def _remove(self, launcher: str, name: str) -> None:
         engine = self._engines.get(launcher)

@@ -65,6 +65,8 @@ class ControlSettings(Strict):
     """A trainer silent for so long is looked for at its engine."""
     retries: Count = 2
     """New attempts after trouble of the infrastructure (preemption, a lost node); never after the user's errors."""
+    orphan_quarantine_s: PositiveSeconds = 86_400.0
+    """A run that an engine holds and this store never heard of is stopped after so long: after a restore from a backup it may be a job's that is alive."""
     grace_s: Seconds = 120.0
     """Time between asking a run to stop and killing it; it saves a checkpoint meanwhile."""
     keep_secrets_for_retry_s: Seconds = 0.0

@@ -80,6 +80,15 @@ class AttemptPromises:
         await store.apply(change(job, **over))
         assert not (await store.claim_attempt(tried.attempt_id, "run-a")).granted
 
+    async def test_a_cleaned_run_stays_on_record(self, store: JobStore) -> None:
+        job, tried = await launched(store)
+        cleaned = change(job, attempt_number=1, attempt_fields={"cleaned": True})
+        assert await store.apply(cleaned)
+        names = [tried.run_name, "tg-stranger-1"]
+        assert await store.known_runs("local", names) == set()
+        assert await store.runs_on_record("local", names) == {tried.run_name}
+        assert await store.runs_on_record("elsewhere", names) == set()
+
     async def test_an_earlier_attempt_is_not_claimed(self, store: JobStore) -> None:
         _, first = await launched(store)
         await launched(store, 2)

@@ -329,10 +329,19 @@ class TestStopping:
 
 
 class TestOrphans:
-    async def test_a_run_nobody_knows_is_stopped_and_removed_after_a_second_look(
+    async def test_a_run_that_was_given_up_is_stopped_and_removed_after_a_second_look(
         self, world: World
     ) -> None:
-        stray = run_name("stranger", 1)
+        await running(world)
+        job = await world.job()
+        given_up = Change(
+            uid=job.uid,
+            version=job.version,
+            attempt_number=1,
+            attempt_fields={"cleaned": True, "ended_ms": world.clock.now_ms()},
+        )
+        assert await world.store.apply(given_up)
+        stray = run_name(job.uid, 1)
         world.engine.say(stray, RunState.RUNNING)
         world.engine.say("not-ours", RunState.RUNNING)
         orphans = world.reconciler._orphans
@@ -344,6 +353,18 @@ class TestOrphans:
         world.engine.say(stray, RunState.STOPPED)
         await orphans.sweep()
         assert world.engine.cleaned == [stray]
+
+    async def test_a_run_without_any_record_waits_in_quarantine(self, world: World) -> None:
+        stray = run_name("forgotten-by-a-restored-backup", 1)
+        world.engine.say(stray, RunState.RUNNING)
+        orphans = world.reconciler._orphans
+        await orphans.sweep()
+        world.clock.step(world.control.orphan_quarantine_s - 1)
+        await orphans.sweep()
+        assert world.engine.cancelled == []
+        world.clock.step(2)
+        await orphans.sweep()
+        assert world.engine.cancelled == [stray]
 
     async def test_known_runs_are_left_alone(self, world: World) -> None:
         await running(world)

@@ -214,6 +214,10 @@ class JobStore(Protocol):
         """Which of these run names belong to an attempt that is not cleaned up."""
         ...
 
+    async def runs_on_record(self, launcher: str, run_names: Sequence[str]) -> set[str]:
+        """Which of these run names belong to any attempt, cleaned up or not."""
+        ...
+
     async def claim_attempt(self, attempt_id: str, run_uid: str) -> Claim:
         """The claim fence, durable: granted to the first run_uid of a current, open attempt of a job that is to run,
         and to the same run_uid again (same fence). Fence numbers grow without end.

@@ -22,6 +22,7 @@ ON CONFLICT DO NOTHING
 _KNOWN = """
 SELECT run_name FROM attempt WHERE launcher = :launcher AND cleaned = 0 AND run_name IN :names
 """
+_ON_RECORD = "SELECT run_name FROM attempt WHERE launcher = :launcher AND run_name IN :names"
 
 
 def find(attempt_id: str) -> Work[AttemptRecord | None]:
@@ -38,6 +39,11 @@ def find_by_number(uid: str, number: int) -> Work[AttemptRecord | None]:
 
 def known_runs(launcher: str, run_names: Sequence[str]) -> Work[set[str]]:
     rows = yield from ask(_KNOWN, launcher=launcher, names=list(run_names))
+    return {row[0] for row in rows}
+
+
+def runs_on_record(launcher: str, run_names: Sequence[str]) -> Work[set[str]]:
+    rows = yield from ask(_ON_RECORD, launcher=launcher, names=list(run_names))
     return {row[0] for row in rows}
 
 

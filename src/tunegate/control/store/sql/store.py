@@ -144,6 +144,9 @@ class SqlStore(ABC):
     async def known_runs(self, launcher: str, run_names: Sequence[str]) -> set[str]:
         return await self._read(lambda: attempts.known_runs(launcher, run_names))
 
+    async def runs_on_record(self, launcher: str, run_names: Sequence[str]) -> set[str]:
+        return await self._read(lambda: attempts.runs_on_record(launcher, run_names))
+
     async def claim_attempt(self, attempt_id: str, run_uid: str) -> Claim:
         return await self._write(lambda tx: attempts.claim(tx, attempt_id, run_uid))
 
