@@ -35,7 +35,7 @@ demo: $(VENV)/.run ## run the main job here: S3, gateway, full then lora and qlo
 
 test: $(VENV)/.dev check ## run all tests: static checks, fast tier, then the tier with real processes
 	$(BIN)/python -m pytest -q -m 'not slow'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --ignore tests/faults
 
 check: $(VENV)/.dev ## lint, format, types and import arrows
 	$(BIN)/ruff check .
@@ -82,7 +82,9 @@ bench-trainer: $(VENV)/.dev ## tokens per CPU-second beside its peers, first ste
 bench-trainer-gpu: $(VENV)/.dev ## Llamas of 1B and 8B on one GPU beside TRL; writes build/bench/trainer_gpu.json
 	$(BIN)/python -m tests.bench.trainer_gpu
 
-faults: $(VENV)/.dev ## kill campaigns in full; SLICE=ci for the share that CI runs
+faults: $(VENV)/.dev ## all fault campaigns in full (docs/CAMPAIGNS.md); SLICE=ci for the share that CI runs
+	@awk -F ' *[|] *' '/^[|] `/ { gsub("`", "", $$2); printf "  %-33s %-11s %s\n", $$2, \
+		"$(SLICE)" == "ci" ? "" : $$6 " min", "$(SLICE)" == "ci" ? $$5 : $$4 }' docs/CAMPAIGNS.md
 	$(BIN)/python -m pytest -q tests/faults $(if $(filter ci,$(SLICE)),,--full-campaign)
 
 docs-code: $(VENV)/.dev ## rewrite what docs/ and config/ take from the code

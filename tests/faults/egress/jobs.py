@@ -84,7 +84,7 @@ class Jobs:
             lambda body: body | {"callbacks": {"webhook_url": f"ftp://h/{new()}"}},
             lambda body: body | {"callbacks": {"webhook_url": f"https://h:{new()}/"}},
             lambda body: body | {"callbacks": body["callbacks"] | {"event_filter": [new()]}},
-            lambda body: body | {"artifacts": {"output_uri": f"s3://{new()}"}},
+            lambda body: body | {"artifacts": {"output_uri": f"ftp://h/{new()}"}},
             lambda body: body | {"tuning_parameters": {"learning_rate": new()}},
             lambda body: body | {"job_id": new()},
             lambda body: body | {"extra_parameters": {"steps": new()}},

@@ -19,6 +19,8 @@ from faults.http.process import process
 from faults.report import rounds, write
 from support.asgi import call
 from tunegate.contract import guard
+from tunegate.control.store.errors import unavailable
+from tunegate.control.store.postgres import PostgresStore
 from tunegate.http import problems
 from tunegate.sdk.testing.postgres_server import PostgresServer
 
@@ -142,21 +144,30 @@ async def _through_a_process(home: Path, count: int) -> Through:
 async def test_both_stores_give_the_same_verdict(
     tmp_path: Path, postgres_server: PostgresServer
 ) -> None:
-    count, differ, tried = rounds(300, 20_000), [], 0
-    database = postgres_server.create_database()
-    async with front(tmp_path / "a") as sqlite, front(tmp_path / "b", database) as postgres:
-        source = bodies(count, SEED + 3)
-
-        async def carry() -> None:
-            nonlocal tried
-            for body in source:
-                one = await call(sqlite, "POST", "/train", HEADERS, body)
-                other = await call(postgres, "POST", "/train", HEADERS, body)
-                tried += 1
-                code = (one.json().get("code"), other.json().get("code"))
-                if one.status != other.status or code[0] != code[1]:
-                    differ.append(f"{one.status} {other.status} {code} {body[:300]!r}")
-
-        await carry()
-    write("hostile_bodies_stores", tried, differ, planted_bug_caught=True)
+    count, url = rounds(300, 20_000), postgres_server.create_database()
+    async with front(tmp_path / "a") as sqlite, front(tmp_path / "b", url) as postgres:
+        differ = await differences(sqlite, postgres, bodies(count, SEED + 3))
+    # The planted bug: one store refuses what the other one takes.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresStore, "create_job", _refusing)
+        async with front(tmp_path / "c") as sqlite, front(tmp_path / "d", url) as postgres:
+            caught = bool(await differences(sqlite, postgres, islice(spoiled(SEED + 4), 100)))
+    write("hostile_bodies_stores", count, differ, planted_bug_caught=caught)
     assert not differ, differ[:5]
+    assert caught
+
+
+async def differences(one_app: Any, other_app: Any, sent: Iterable[bytes]) -> list[str]:
+    """Bodies that are answered in two ways, with the answers' status and code."""
+    found: list[str] = []
+    for body in sent:
+        one = await call(one_app, "POST", "/train", HEADERS, body)
+        other = await call(other_app, "POST", "/train", HEADERS, body)
+        codes = (one.json().get("code"), other.json().get("code"))
+        if one.status != other.status or codes[0] != codes[1]:
+            found.append(f"{one.status} {other.status} {codes} {body[:300]!r}")
+    return found
+
+
+async def _refusing(*_: object) -> None:
+    raise unavailable()
