@@ -50,7 +50,7 @@ def _between_attempts(now: Situation) -> Action:
         return Launch(number=now.job.attempt + 1, resume=False)
     if not attempt.cleaned:
         return clean_up(now)
-    not_before_ms = (attempt.ended_ms or 0) + int(recovery_delay_s(attempt.number) * 1000)
+    not_before_ms = (attempt.ended_ms or 0) + int(recovery_delay_s(attempt) * 1000)
     if now.job.state is JobState.RECOVERING and now.now_ms < not_before_ms:
         return Wait(until_ms=not_before_ms)
     return Launch(number=now.job.attempt + 1, resume=True)

@@ -1,7 +1,10 @@
 """When to look at a job again. Pure helpers of the lifecycle."""
 
+import zlib
+
 from tunegate.control.actions import CancelRun, Wait
 from tunegate.control.observation import Situation
+from tunegate.control.records import AttemptRecord
 from tunegate.sdk.launcher import FINISHED, RunState
 
 QUICK_S = 0.5
@@ -17,6 +20,8 @@ RESEND_CANCEL_S = 30.0
 RECOVERY_DELAY_S = 5.0
 """Before the second attempt; it doubles with every further one."""
 RECOVERY_DELAY_MAX_S = 300.0
+RECOVERY_SPREAD = 0.5
+"""Up to so much of the delay is added."""
 
 
 def after(now: Situation, delay_s: float) -> int:
@@ -39,9 +44,12 @@ def patiently(now: Situation, since_ms: int) -> Wait:
     return Wait(until_ms=after(now, min(max(QUICK_S, waited_s * PENDING_SHARE), PENDING_MAX_S)))
 
 
-def recovery_delay_s(attempts: int) -> float:
-    """How long to wait before the attempt that follows the `attempts`-th."""
-    return min(RECOVERY_DELAY_S * 2.0 ** min(attempts - 1, 16), RECOVERY_DELAY_MAX_S)
+def recovery_delay_s(attempt: AttemptRecord) -> float:
+    """How long to wait after this attempt. Runs that a lost node took down together come back apart, each at a moment
+    that follows from its name: a restarted gateway arrives at the same one.
+    """
+    delay_s = min(RECOVERY_DELAY_S * 2.0 ** min(attempt.number - 1, 16), RECOVERY_DELAY_MAX_S)
+    return delay_s * (1 + RECOVERY_SPREAD * zlib.crc32(attempt.run_name.encode()) / 2**32)
 
 
 def surely_absent(now: Situation) -> bool:

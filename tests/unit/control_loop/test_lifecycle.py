@@ -33,6 +33,7 @@ from tunegate.control.actions import (
 )
 from tunegate.control.lifecycle import decide
 from tunegate.control.observation import ManifestVerdict
+from tunegate.control.pacing import recovery_delay_s
 from tunegate.control.records import JobState as J
 from tunegate.control.settings import ControlSettings
 from tunegate.sdk.launcher import RunState as R
@@ -74,7 +75,9 @@ class TestBetweenAttempts:
 
     def test_a_recovery_waits_its_time(self) -> None:
         now = situation(J.RECOVERING, attempt={"ended_ms": JUST_NOW, "cleaned": True})
-        assert decide(now) == Wait(until_ms=JUST_NOW + 5000)
+        assert now.attempt is not None
+        delay_ms = int(recovery_delay_s(now.attempt) * 1000)
+        assert decide(now) == Wait(until_ms=JUST_NOW + delay_ms)
 
     def test_then_the_next_attempt_goes_on_from_the_checkpoint(self) -> None:
         now = situation(J.RECOVERING, attempt={"ended_ms": LONG_AGO, "cleaned": True})
