@@ -30,6 +30,7 @@ class Hearing(ThreadingHTTPServer):
         self.claim_status = 200
         self.stop: str | None = None
         self.busy = 0
+        self.cut_off = 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,7 +55,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.server.cut_off:  # it dies in the middle of its answer
+            self.server.cut_off -= 1
+            self.close_connection = True
+        else:
+            self.wfile.write(content)
 
     def log_message(self, *_: Any) -> None:
         return
@@ -106,6 +111,12 @@ def test_a_good_end(tmp_path: Path, gateway: Hearing) -> None:
     assert (manifest.fence, manifest.attempt) == (7, 2)
     result = (tmp_path / "out/sample-1" / manifest.files[0].path).read_bytes()
     assert hashlib.sha256(result).hexdigest() == manifest.files[0].sha256
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(tmp_path: Path, gateway: Hearing) -> None:
+    gateway.cut_off = 3
+    assert echo(tmp_path, gateway, steps=0) == 0
+    assert kinds(gateway)[-1] == "succeeded"
 
 
 def test_a_failure_with_and_without_a_word(tmp_path: Path, gateway: Hearing) -> None:

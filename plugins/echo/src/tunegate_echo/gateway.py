@@ -1,5 +1,6 @@
 """The trainer's side of the attempt protocol: claim once, then push numbered events."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -72,7 +73,7 @@ class Gateway:
                 error.close()
                 if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise Superseded from error
-            except OSError:
-                pass
+            except (OSError, http.client.HTTPException):
+                pass  # no answer, or one that broke off: the same question may be asked again
             time.sleep(delay_s)
         raise Unreachable
