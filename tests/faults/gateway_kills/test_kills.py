@@ -12,10 +12,10 @@ from faults.report import rounds, write
 from tunegate.sdk.testing.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
-KILLS_OF_A_LANE = rounds(12, 40)
+KILLS_OF_A_LANE = rounds(8, 40)
 """Then its last gateway is left alone, and all must come to a good end."""
 LANES = rounds(1, 200)
-POSTGRES_LANES = rounds(0, 50)
+POSTGRES_LANES = rounds(1, 50)
 AT_ONCE = 2
 SEED = int(os.environ.get("TUNEGATE_FAULT_SEED", "1"))
 PLANTED = rounds(1, len(PLANTS))
