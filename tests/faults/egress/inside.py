@@ -16,11 +16,10 @@ from faults.egress.channels import CHANNELS, OTHER, REFUSED, Channel
 from faults.egress.corpus import PUBLIC, PUBLIC6, Attack, corpus
 from faults.egress.namespace import NAME_SERVER, OWN, Packets, prepare
 from faults.egress.servers import Servers
-from faults.report import rounds
 
 TOGETHER = {"s3 endpoint": 8, "sts endpoint": 8}
 """Attempts at once, where not 64: making a client of S3 takes the processor, and would use up the others' patience."""
-PATIENCE_S = rounds(10, 20)
+PATIENCE_S = 30
 FINE = {str(ip_address(text)) for text in (NAME_SERVER, *OWN, str(PUBLIC), str(PUBLIC6))}
 
 

@@ -119,8 +119,10 @@ class Campaign:
         return (lease.state in QUEUED) == queued
 
     async def _submit(self, gateway: GatewayProcess, job_id: str, steps: int) -> None:
+        body = self._replicas.body(job_id, steps=steps, seconds_per_step=0.2)
+        body["resources"]["max_duration_minutes"] = 24 * 60  # steady jobs outlast the campaign
         async with Api(gateway.url, gateway.token) as api:
-            await api.submit(self._replicas.body(job_id, steps=steps, seconds_per_step=0.2))
+            await api.submit(body)
 
 
 @asynccontextmanager
