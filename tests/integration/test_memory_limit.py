@@ -1,6 +1,7 @@
 """Trainings under a hard limit of memory, each a process of its own."""
 
 import asyncio
+import json
 import os
 import resource
 import sys
@@ -70,13 +71,15 @@ async def test_it_halves_and_learns_the_same(bench: Bench) -> None:
 
 
 async def test_what_is_foreseen_not_to_fit_is_not_tried(bench: Bench) -> None:
-    code, out = await run(bench, job(bench, "foreseen"), 200 * MB, "loading the base model")
+    code, out = await run(bench, job(bench, "foreseen"), 700 * MB, "loading the base model")
     assert code == 0, out
     assert "more are not foreseen to fit into the memory" in out
 
 
 async def test_what_can_not_fit_ends_with_its_code(bench: Bench) -> None:
-    spec = job(bench, "hopeless")
-    code, out = await run(bench, spec, 1 * MB, " training: ")
+    long = {"text": "The car 7 is red. " * 400}
+    bench.data.write_text((json.dumps(long) + "\n") * 8)
+    spec = job(bench, "hopeless", max_sequence_length=3000, train_on="all")
+    code, out = await run(bench, spec, 60 * MB, " training: ")
     assert code == 74, out
     assert "failed (out_of_memory)" in out
