@@ -3,12 +3,14 @@
 import json
 import os
 from pathlib import Path
+from typing import TypeVar
 
 BUILD = Path(__file__).parents[2] / "build" / "faults"
 FULL = "TUNEGATE_FULL_CAMPAIGN"
+Length = TypeVar("Length", int, float)
 
 
-def rounds(short: int, full: int) -> int:
+def rounds(short: Length, full: Length) -> Length:
     """The length of a campaign, as `--full-campaign` wants it."""
     return full if os.environ.get(FULL) else short
 

@@ -9,7 +9,7 @@ from apsw import URIFilename
 NAME = "tunegate-faulty"
 _USUAL = apsw.vfs_names()[0]
 Fault = Callable[[str], Exception | None]
-"""From the kind of an operation (write, sync, truncate) to the error it fails with."""
+"""From the kind of an operation (write, sync, truncate, read) to the error it fails with."""
 
 
 def disk_full(kind: str) -> Exception | None:
@@ -29,9 +29,13 @@ def all_fail(_: str) -> Exception | None:
 
 
 class FaultyDisk:
-    """Operations pass and are counted until `fail_from`; from there on `fault` decides, until `heal`."""
+    """Operations pass and are counted until `fail_from`; from there on `fault` decides, until `heal`.
 
-    def __init__(self) -> None:
+    Reads are operations if `reads`.
+    """
+
+    def __init__(self, *, reads: bool = False) -> None:
+        self.reads = reads
         self.operations = 0
         self.hits = 0
         self._first: int | None = None
@@ -69,6 +73,11 @@ class _File(apsw.VFSFile):
         self._disk.pass_or_fail("sync")
         super().xSync(flags)
 
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+        if self._disk.reads:
+            self._disk.pass_or_fail("read")
+        return super().xRead(amount, offset)
+
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         self._disk.pass_or_fail("truncate")
         super().xTruncate(newsize)
@@ -84,9 +93,9 @@ class _Vfs(apsw.VFS):
 
 
 @contextmanager
-def faulty_disk() -> Generator[FaultyDisk]:
+def faulty_disk(*, reads: bool = False) -> Generator[FaultyDisk]:
     """SQLite's default disk while the context lasts."""
-    disk = FaultyDisk()
+    disk = FaultyDisk(reads=reads)
     vfs = _Vfs(disk)
     try:
         yield disk
