@@ -1,5 +1,6 @@
 """Calls of an ASGI application without a server or a client between: fast, and as many at once as a test wants."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,10 +30,13 @@ async def call(
         "headers": [(k.lower().encode(), v.encode()) for k, v in given.items()],
     }  # fmt: skip
     coming = [{"type": "http.request", "body": body, "more_body": False}]
-    answer = Answered()
+    answer, over = Answered(), asyncio.Event()
 
     async def receive() -> dict[str, Any]:
-        return coming.pop() if coming else {"type": "http.disconnect"}
+        if coming:
+            return coming.pop()
+        await over.wait()  # the client stays until it has its answer
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
@@ -40,6 +44,8 @@ async def call(
             answer.headers = {k.decode().lower(): v.decode() for k, v in message["headers"]}
         else:
             answer.body += message.get("body", b"")
+            if not message.get("more_body", False):
+                over.set()
 
     await app(scope, receive, send)
     return answer

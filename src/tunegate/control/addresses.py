@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 from tunegate.contract.problems import Problem
@@ -115,12 +116,15 @@ def _without_empty(segments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _decoded(segment: str) -> str:
-    """Percent-decoded until nothing changes, so that `%252e` hides nothing; a decoded slash counts too."""
-    if "%" not in segment and "\\" not in segment:
+    """Percent-decoded until nothing changes, so that `%252e` hides nothing; a decoded slash counts too, and so do
+    characters that some server may take for dots and slashes. Control characters are what some leave out or end at.
+    """
+    if segment.isascii() and "%" not in segment and "\\" not in segment:
         return segment
-    while (plain := unquote(segment)) != segment:
+    while (plain := normalize("NFKC", unquote(segment))) != segment:
         segment = plain
-    return next((p for p in re.split(r"[/\\]", segment) if p in {".", ".."}), segment)
+    parts = re.split(r"[/\\]", _CONTROL.sub("", segment))
+    return next((part for part in parts if part in {".", ".."}), segment)
 
 
 def _addresses(request: TrainRequest, storage: StoragePolicy) -> Iterator[_Address]:
