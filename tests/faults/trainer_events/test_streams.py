@@ -61,7 +61,9 @@ async def test_disorder_changes_nothing(tmp_path: Path, postgres_server: Postgre
 
     def postgres(clock: ManualClock) -> SqlStore:
         url = Secret(postgres_server.create_database())
-        return PostgresStore(url, StoreSettings(notify=False), clock)
+        # A hundred jobs at once on a machine that has other things to do: patience is not at stake here.
+        settings = StoreSettings(notify=False, statement_timeout_s=60.0, pool_size=32)
+        return PostgresStore(url, settings, clock)
 
     began_s = time.monotonic()
     found, events = list[str](), 0
