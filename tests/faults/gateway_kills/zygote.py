@@ -4,6 +4,7 @@
 """
 
 import argparse
+import ctypes
 import gc
 import importlib
 import json
@@ -14,6 +15,8 @@ import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
+
+PR_SET_PDEATHSIG = 1
 
 
 def import_everything() -> None:
@@ -29,12 +32,18 @@ def import_everything() -> None:
         Gateway(*load(None, variables, {}))
 
 
+def die_with_parent() -> None:
+    """A campaign that is killed leaves neither zygote nor gateway behind."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def live(asked: dict[str, Any]) -> int:
     """In the child: `tunegate serve`, with a moment to die at."""
     from faults.gateway_kills.plants import PLANTS
     from faults.gateway_kills.points import Points, install
     from tunegate.commands import serve
 
+    die_with_parent()
     log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
@@ -49,6 +58,7 @@ def live(asked: dict[str, Any]) -> int:
 
 
 def main() -> None:
+    die_with_parent()
     import_everything()
     gc.collect()
     gc.freeze()  # a child that collects copies no page of what was imported
