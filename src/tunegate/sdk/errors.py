@@ -106,7 +106,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _request("too_many_streams", 429, "Too many open event streams", "Close a stream first.", retryable=True),
     _request("head_too_large", 431, "The head of the request is too large", "Send fewer and shorter headers."),
     _request("internal_error", 500, "The gateway made a mistake", "Report the request_id to the operator.", origin=Origin.GATEWAY, retryable=True),
-    _request("unavailable", 503, "The gateway can't take this now", "Try again as retry-after says; nothing was stored.", origin=Origin.GATEWAY, retryable=True),
+    _request("unavailable", 503, "The gateway can't take this now", "Try again as retry-after says; the same request again is safe.", origin=Origin.GATEWAY, retryable=True),
     # Entries of `errors` in a 400 or 422.
     _problem("wrong_type", "A value has the wrong type", "Send the type that the message names."),
     _problem("missing_field", "A required field is missing", "Add the field."),
