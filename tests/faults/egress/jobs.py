@@ -71,7 +71,7 @@ class Jobs:
     def _mistakes(self) -> tuple[Callable[[Body], Body], ...]:
         new = self._new
         return (
-            lambda body: body | {new(): 1},
+            lambda body: body | {"unheard_of": new()},
             lambda body: body | {"backend": new()},
             lambda body: body | {"base_model": body["base_model"] | {"provider": new()}},
             lambda body: body | {"base_model": body["base_model"] | {"auth_token": [new()]}},
