@@ -58,8 +58,8 @@ async def submit(
             sealed=await seal_request(context.sealer, job.tenant, job.uid, request, plain),
             events=[event],
             deliveries=new_deliveries(job, [event], context.webhooks),
-            max_jobs=principal.max_jobs,
             caller=current_caller(),
+            max_jobs=principal.max_jobs,
         )
     )
     if not created.created:

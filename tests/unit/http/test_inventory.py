@@ -66,5 +66,3 @@ async def test_one_that_slips_in_later_is_closed(make_app: AppFactory, jobs: Fak
         answer = await client.get("/forgotten", headers=WRITER)
     assert answer.status_code == 405
     assert "secret" not in answer.text
-
-

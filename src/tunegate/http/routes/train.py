@@ -91,7 +91,13 @@ class TrainController(Controller):
             answers={200: Answer("The job, queued again.", Job)},
             body=TrainRequest,
             body_optional=True,
-            errors=("job_conflict", "job_not_retryable", "secrets_gone", "invalid_job", "too_many_jobs"),
+            errors=(
+                "job_conflict",
+                "job_not_retryable",
+                "secrets_gone",
+                "invalid_job",
+                "too_many_jobs",
+            ),
         ).opt(),
     )
     async def retry_job(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
