@@ -23,12 +23,14 @@ from tunegate.sdk.clock import Clock
 
 T = TypeVar("T")
 RETRY_FOR_S = 2.0
+IDLE_S = 3.0
+"""A lease and this must fit into the time within which another replica takes over."""
 _BEGIN = Statement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", {})
 _COMMIT = Statement("COMMIT", {})
 _SETTINGS = """
 SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
     set_config('statement_timeout', :limit, true),
-    set_config('idle_in_transaction_session_timeout', :limit, true),
+    set_config('idle_in_transaction_session_timeout', :idle, true),
     set_config('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true),
     (SELECT coalesce(max(version), 0) FROM schema_min_writer)
@@ -103,7 +105,8 @@ class Runner:
 
     async def _begin(self, connection: Connection) -> int:
         began_s = time.monotonic()
-        limits = {"limit": f"{int(self._limit_s * 1000)}ms"}
+        idle_s = min(IDLE_S, self._limit_s)
+        limits = {"limit": f"{int(self._limit_s * 1000)}ms", "idle": f"{int(idle_s * 1000)}ms"}
         cursor = await dialect.send(connection, [_BEGIN, Statement(_SETTINGS, limits)])
         [(database_ms, *_, min_writer)] = await cursor.fetchall()
         self._clock.observe(database_ms, began_s, time.monotonic())
