@@ -14,16 +14,16 @@ from tunegate.sdk.architecture import Architecture
 from tunegate.sdk.memory_kept import Numbers, kept_per_token, numbers_of, passing_per_token
 
 MB = 10**6
-BASE_CPU = 396 * MB
-"""Python, torch, transformers and the trainer with its data mapped: resident memory at the first step less the
-weights, measured with `make bench-memory` (torch 2.13, transformers 5.23)."""
+BASE_CPU = 426 * MB
+"""Python, torch, transformers and the trainer with its data mapped: resident memory before the first step less the
+weights (396 MB), and code and buffers that the first passes touch (30), measured with `make bench-memory`."""
 BASE_PEFT, BASE_BITSANDBYTES, BASE_HALVES = 12 * MB, 47 * MB, 18 * MB
 """The same of these libraries, which only some jobs import, and of oneDNN's products in bf16."""
 BASE_CUDA = 600 * MB
 """A CUDA context with the kernels of torch and cuBLAS's workspace, outside of torch's own count: usual for recent
 GPUs; not measured by the bench, which runs on the processor."""
-SLACK_CPU, SLACK_CUDA = 1.0, 0.1
-"""What the allocator holds beside the tensors of a pass but its logits, as a share of them. On a CPU as much again,
+SLACK_CPU, SLACK_CUDA = 0.85, 0.1
+"""What the allocator holds beside the activations, as a share of them. On a CPU nearly as much again,
 measured with `make bench-memory`: glibc before 2.38 can't give a freed aligned block to a request of the same size.
 On a GPU a guess at the usual fragmentation, not measured."""
 MOST_LOGITS = 64 * 2**20
@@ -99,7 +99,7 @@ def predict(
     largest_matrix = 4 * _largest_matrix(spec, architecture, trained)
     passing = largest.tokens * passing_per_token(numbers, architecture)
     height = activations + max(logits, passing)
-    slack = round((SLACK_CUDA if cuda else SLACK_CPU) * (height - logits))
+    slack = round((SLACK_CUDA if cuda else SLACK_CPU) * activations)
     waiting = gradients + largest_matrix if largest.accumulated else 0
     stepping = gradients + STEP_COPIES.get(spec.tuning.optimizer, 0) * largest_matrix
     need = MemoryNeed(
