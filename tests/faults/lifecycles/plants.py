@@ -54,7 +54,7 @@ def no_order_of_webhooks(world: World) -> None:
 
 def secrets_stay(world: World) -> None:
     """Nothing sealed is ever removed."""
-    world.patches.append(mock.patch.object(sealed, "destroy", return_value=None))
+    world.patches.append(mock.patch.object(sealed, "destroy", return_value=()))
 
 
 def runs_stay(world: World) -> None:
