@@ -26,6 +26,8 @@ SLACK_CPU, SLACK_CUDA = 0.85, 0.1
 """What the allocator holds beside the activations, as a share of them. On a CPU nearly as much again,
 measured with `make bench-memory`: glibc before 2.38 can't give a freed aligned block to a request of the same size.
 On a GPU a guess at the usual fragmentation, not measured."""
+RECOMPUTED_AGAIN = 2
+"""Blocks whose memory the heap of a CPU still holds while the next one is computed again: from the same bench."""
 MOST_LOGITS = 64 * 2**20
 """Logits that the trainer makes at once where the output layer trains (trainer/loss.py)."""
 CPU_CHUNK, GPU_CHUNK = 2**20, 2**26
@@ -94,12 +96,15 @@ def predict(
     adapters = adapter_weights(spec, architecture)
     trained = trainable_weights(spec, architecture)
     gradients = 4 * trained // shards
-    activations = _activations(spec, architecture, numbers, largest, blocks)
+    block = _block(spec, architecture, numbers, largest)
+    activations = _activations(spec, architecture, numbers, largest, blocks, block)
     logits = LOGIT_BYTES * min(largest.targets * architecture.vocabulary, _chunk(spec, cuda=cuda))
     largest_matrix = 4 * _largest_matrix(spec, architecture, trained)
     passing = largest.tokens * passing_per_token(numbers, architecture)
     height = activations + max(logits, passing)
     slack = round((SLACK_CUDA if cuda else SLACK_CPU) * activations)
+    if spec.tuning.gradient_checkpointing and not cuda:
+        slack += RECOMPUTED_AGAIN * block
     waiting = gradients + largest_matrix if largest.accumulated else 0
     stepping = gradients + STEP_COPIES.get(spec.tuning.optimizer, 0) * largest_matrix
     need = MemoryNeed(
@@ -180,9 +185,23 @@ def _activations(
     numbers: Numbers,
     largest: LargestPass,
     blocks: int,
+    block: int,
 ) -> int:
     """What waits for the backward pass: of all blocks, or their inputs and one block that is computed again."""
     hidden = architecture.hidden
+    ends = largest.tokens * hidden * 4 * (2 if spec.adapter is None else 1)
+    if numbers.casts_weights and spec.adapter is None:
+        ends += 2 * architecture.vocabulary * hidden
+    if not spec.tuning.gradient_checkpointing:
+        return blocks * block + ends
+    inputs = largest.tokens * hidden * numbers.residual_bytes
+    return blocks * inputs + block + ends
+
+
+def _block(
+    spec: TrainingSpec, architecture: Architecture, numbers: Numbers, largest: LargestPass
+) -> int:
+    """What one block keeps."""
     pairs = 0 if numbers.cuda else 4 * architecture.heads * largest.pairs
     block = largest.tokens * kept_per_token(numbers, architecture) + pairs
     if numbers.casts_weights:
@@ -191,13 +210,7 @@ def _activations(
             if spec.adapter is None
             else adapter_weights(spec, architecture) // architecture.layers
         )
-    ends = largest.tokens * hidden * 4 * (2 if spec.adapter is None else 1)
-    if numbers.casts_weights and spec.adapter is None:
-        ends += 2 * architecture.vocabulary * hidden
-    if not spec.tuning.gradient_checkpointing:
-        return blocks * block + ends
-    inputs = largest.tokens * hidden * numbers.residual_bytes
-    return blocks * inputs + block + ends
+    return block
 
 
 def _state_bytes(spec: TrainingSpec, architecture: Architecture, trained: int) -> float:
