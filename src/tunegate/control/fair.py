@@ -4,6 +4,9 @@ import heapq
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+COUNTED = 1000
+"""A place in the queue that is further behind is given as this one."""
+
 
 class Waiting(NamedTuple):
     """A job in the queue. `since` orders the jobs of a tenant; `limit` is of GPUs that its tenant may hold."""

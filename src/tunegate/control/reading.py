@@ -16,10 +16,10 @@ from tunegate.contract.job import (
     MetricSeries,
 )
 from tunegate.control.context import ControlContext
+from tunegate.control.fair import COUNTED
 from tunegate.control.principal import Principal
 from tunegate.control.records import FINAL, JobRecord
 from tunegate.control.store.protocol import JobFilter
-from tunegate.control.store.sql.queue import COUNTED
 from tunegate.control.views import job_view
 from tunegate.control.wakeups import Wakeups
 from tunegate.sdk.errors import TunegateError

@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tunegate.control.fair import Holding, Waiting, choose, holding_after
+from tunegate.control.fair import COUNTED, Holding, Waiting, choose, holding_after
 from tunegate.control.records import FINAL
 from tunegate.control.store.sql.jobs import ONE_AT_A_TIME
 from tunegate.control.store.sql.statement import Transaction, Work, ask, ask_one
 
 TENANTS_AT_ONCE = 64
 """Of more tenants that wait, those that hold least are looked at."""
-COUNTED = 1000
-"""A place further behind is given as this one."""
 _ENDED = ", ".join(f"'{state}'" for state in sorted(FINAL))
 
 _TAKEN = """
