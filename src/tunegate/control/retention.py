@@ -11,7 +11,7 @@ from typing import Protocol
 from tunegate.control.kept_log import kept_logs
 from tunegate.control.records import FINAL, JobRecord
 from tunegate.control.settings import RetentionSettings
-from tunegate.control.store.sql.retention import Expirable
+from tunegate.control.store.protocol import Expirable
 from tunegate.sdk.clock import Clock
 from tunegate.sdk.errors import TunegateError
 

@@ -277,3 +277,15 @@ async def test_deliveries_that_never_had_a_turn_end_too(world: World) -> None:
     days = sum(world.webhook_settings.schedule_s) / 86_400
     await deliver(world, 3 * days * 86_400, step_s=1800)
     assert not any([await world.store.pending_deliveries(f"uid{n}") for n in range(3)])
+
+
+async def test_a_try_that_would_outlive_its_lease_is_not_begun(world: World) -> None:
+    await world.submit()
+    world.clock.step(2.0)
+    rows = await world.outbox.lease(50)
+    world.clock.step((rows[0].lease_until_ms - world.clock.now_ms()) / 1000 - 1.0)
+    for row in rows:
+        await world.outbox.deliver(row)
+    assert world.receiver.posts == []
+    await deliver(world, 30.0)
+    assert world.receiver.statuses() == ["queued"]

@@ -130,6 +130,10 @@ class Counts(Wire):
     oldest_delivery_ms: int | None
 
 
+Expirable = Literal["jobs", "events", "deliveries", "tokens"]
+"""What grows old."""
+
+
 class JobStore(Protocol):
     """See the module's docstring. All reads are of committed state."""
 

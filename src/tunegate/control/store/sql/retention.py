@@ -1,14 +1,12 @@
 """What is old enough to go, a few rows at a time. A job counts from when nothing of it was left to do."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from tunegate.control.records import JobRecord
+from tunegate.control.store.protocol import Expirable
 from tunegate.control.store.sql import audit, happenings, tokens
 from tunegate.control.store.sql.codec import JOB_COLUMNS, job_from
 from tunegate.control.store.sql.statement import Transaction, Work, ask
-
-Expirable = Literal["jobs", "events", "deliveries", "tokens"]
 
 _SETTLED = """
 SELECT {columns} FROM job

@@ -21,6 +21,7 @@ from tunegate.control.store.protocol import (
     Claim,
     Counts,
     Created,
+    Expirable,
     JobFilter,
     PutOff,
     SealedRow,
@@ -256,7 +257,7 @@ class SqlStore(ABC):
     async def take_retention_turn(self, for_ms: int) -> bool:
         return await self._write(lambda tx: retention.take_turn(tx, for_ms))
 
-    async def expire(self, what: retention.Expirable, before_ms: int, limit: int) -> list[str]:
+    async def expire(self, what: Expirable, before_ms: int, limit: int) -> list[str]:
         return await self._write(lambda tx: retention.expire(tx, what, before_ms, limit))
 
     async def trim_audit(self, before_ms: int, limit: int) -> int:
