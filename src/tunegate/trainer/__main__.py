@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tunegate.contract.training import TrainingSpec
 from tunegate.sdk.errors import TunegateError
+from tunegate.sdk.run_files import WORK
 from tunegate.trainer.config import Launch, read_launch
 from tunegate.trainer.dialling import Peer, guard, peer_of
 from tunegate.trainer.distributed.place import Place, processes_to_start, read_place
@@ -36,7 +37,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tunegate.trainer")
     parser.add_argument("job", type=Path, help="job.json; with attempt.json beside it, a gateway's")
     parser.add_argument("--secrets", type=Path, help="credentials of a run without gateway")
-    parser.add_argument("--work-dir", type=Path, help="scratch folder; default: work beside job")
+    parser.add_argument(
+        "--work-dir",
+        type=Path,
+        help="scratch folder; default: $TUNEGATE_WORK_DIR, or work beside job",
+    )
     arguments = parser.parse_args()
     _quieten()
     try:
@@ -44,7 +49,9 @@ def main() -> int:
         if count > 1:
             return run_processes(count, sys.argv[1:], os.environ)
         place = read_place(os.environ)
-        launch = read_launch(arguments.job, arguments.secrets, arguments.work_dir)
+        launch = read_launch(
+            arguments.job, arguments.secrets, arguments.work_dir or _given_work_dir()
+        )
     except TunegateError as error:
         print(error, file=sys.stderr)
         return error.spec.exit_code or 1
@@ -53,6 +60,12 @@ def main() -> int:
     from tunegate.trainer.attempt import run_attempt
 
     return run_attempt(launch, place)
+
+
+def _given_work_dir() -> Path | None:
+    """Where the launcher mounted a disk, for files may lie where nothing can be written."""
+    given = os.environ.get(WORK)
+    return Path(given) if given else None
 
 
 def _quieten() -> None:

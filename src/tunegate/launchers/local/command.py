@@ -1,43 +1,16 @@
-"""From a run to argument list, environment and files. Pure."""
+"""The environment of a run. Pure."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
-from tunegate.contract.training import PROCESSES, AttemptTicket
+from tunegate.contract.training import PROCESSES
 from tunegate.launchers.local.queue import Grant
 from tunegate.launchers.local.settings import PASSED_ON, LocalSettings
 from tunegate.sdk.launcher import Run
 
 MARK = "TUNEGATE_RUN"
 """Variable that every process of a run carries; its value is the run's folder."""
-TOKEN_FILE = "claim-token"  # noqa: S105  the file's name
-TICKET_FILE = "attempt.json"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def argv_of(run: Run, files: Path, python: str) -> list[str]:
-    """`{files}` becomes the folder, `python` the operator's interpreter."""
-    argv = [part.replace("{files}", str(files)) for part in run.container.command]
-    return [python, *argv[1:]] if argv[0] == "python" else argv
-
-
-def files_of(run: Run) -> dict[str, bytes]:
-    """The container's files, the ticket, and the claim token: the one secret that a run gets."""
-    ticket = AttemptTicket(
-        job_id=run.job_id,
-        attempt=run.attempt,
-        attempt_id=run.attempt_id,
-        run_name=run.name,
-        gateway_url=run.gateway_url,
-        token_file=TOKEN_FILE,
-    )
-    return {
-        **{file.path: file.content.encode() for file in run.container.files},
-        TICKET_FILE: msgspec.json.encode(ticket),
-        TOKEN_FILE: run.claim_token.reveal().encode(),
-    }
 
 
 def env_names(run: Run, settings: LocalSettings) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 from tunegate.contract.container import ContainerSpec
 from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.secret import REDACTED
-from tunegate.launchers.local.command import argv_of, env_names, files_of
+from tunegate.launchers.local.command import env_names
 from tunegate.launchers.local.fit import demand_of, review_container
 from tunegate.launchers.local.folder import RunRecord
 from tunegate.launchers.local.logs import follow_log
@@ -33,6 +33,7 @@ from tunegate.sdk.launcher import (
     RunState,
     RunStatus,
 )
+from tunegate.sdk.run_files import command_of, public_files, secret_files
 
 T = TypeVar("T")
 QUEUE_DEPTH = 8
@@ -75,9 +76,9 @@ class LocalLauncher(Launcher):
         body = {
             "name": run.name,
             "folder": str(folder.path),
-            "argv": argv_of(run, folder.files, self._settings.python),
+            "argv": command_of(run, str(folder.files), self._settings.python),
             "env": env_names(run, self._settings),
-            "files": sorted(files_of(run)),
+            "files": sorted(public_files(run) | secret_files(run)),
             "demand": msgspec.to_builtins(demand_of(run.container.resources, self._machine)),
             "claim_token": REDACTED,
         }
@@ -130,13 +131,13 @@ class LocalLauncher(Launcher):
         record = RunRecord(
             name=run.name,
             order=self._runs.next_order(),
-            argv=argv_of(run, folder.files, self._settings.python),
+            argv=command_of(run, str(folder.files), self._settings.python),
             demand=demand_of(run.container.resources, self._machine),
             env=run.container.env,
             max_duration_s=run.remaining_s + run.grace_s,
             grace_s=run.grace_s,
         )
-        self._runs.add(record, files_of(run))
+        self._runs.add(record, public_files(run) | secret_files(run))
         self._runs.advance()
 
     async def _do(self, work: Callable[[], T]) -> T:
