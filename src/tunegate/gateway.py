@@ -155,6 +155,7 @@ class Gateway:
             state_dir=self.settings.state_path,
             gateway_url=own_url(self.settings.server),
             owner=self._owner,
+            open_output=partial(open_output, self._control),
         )
 
     def _build_outbox(self) -> Outbox:

@@ -16,6 +16,7 @@ from tunegate.contract.secret import Secret, reveal_hook
 from tunegate.control.courier import Courier
 from tunegate.control.deliveries import new_deliveries
 from tunegate.control.launching import run_name
+from tunegate.control.manifest import OpenJobStore
 from tunegate.control.observation import ManifestVerdict
 from tunegate.control.outbound import Outbound
 from tunegate.control.outbox import Outbox
@@ -205,6 +206,7 @@ class World:
         self.engine: Launcher = FakeEngine()
         self.receiver = FakeReceiver()
         self.verdict: ManifestVerdict | Exception = ManifestVerdict()
+        self.open_output: OpenJobStore | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -220,6 +222,7 @@ class World:
             state_dir=self.path,
             gateway_url="http://127.0.0.1:8080",
             owner="tester",
+            open_output=self.open_output,
         )
         courier = Courier(
             store=self.store,

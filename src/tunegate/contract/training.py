@@ -197,3 +197,6 @@ class AttemptTicket(Wire):
     gateway_url: str
     token_file: str
     """Path (relative to the ticket) of a 0600 file that holds the claim token."""
+    grant_file: str | None = None
+    """Of a run that can't reach the gateway: path of a file that holds what the claim would give (`ClaimGrant`). The run
+    claims by a conditional write beside the output, and leaves its events there."""

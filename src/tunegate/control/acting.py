@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tunegate.contract.attempt import SucceededEvent
+from tunegate.contract.secret import Secret, reveal_hook
 from tunegate.control.actions import (
     Action,
     CancelRun,
@@ -18,6 +19,7 @@ from tunegate.control.actions import (
     Submit,
     VerifyManifest,
 )
+from tunegate.control.attempts import grant_of
 from tunegate.control.engines import Engines, bounded
 from tunegate.control.finishing import KEEP_LOG_TIMEOUT_S, keep_log
 from tunegate.control.launching import intended_attempt, run_of
@@ -95,11 +97,13 @@ class Actor:
             resume=action.resume,
             sealer=self.sealer,
             now_ms=look.now.now_ms,
+            offline=not self.engines.get(look.now.job.launcher).capabilities.calls_back,
         )
 
     async def _submit(self, look: Look, attempt: AttemptRecord) -> JobRecord | None:
         launcher = self.engines.get(attempt.launcher)
-        run = run_of(look.now, attempt, self.sealer, self.gateway_url)
+        grant = await self._grant(look.now.job, attempt)
+        run = run_of(look.now, attempt, self.sealer, self.gateway_url, grant)
         try:
             async with bounded():
                 await launcher.submit(run)
@@ -110,6 +114,13 @@ class Actor:
         logger.info("job %s: %s was handed to %s", look.base.uid, run.name, attempt.launcher)
         detail = f"Waiting on {attempt.launcher}"
         return await self._write(look, Move(state=JobState.PENDING, phase="pending", detail=detail))
+
+    async def _grant(self, job: JobRecord, attempt: AttemptRecord) -> Secret | None:
+        """What a run that does not call back is given with its launch: the claim's answer, in clear."""
+        if not attempt.offline or attempt.fence is None:
+            return None
+        grant = await grant_of(self.store, self.sealer, job, attempt, attempt.fence)
+        return Secret(msgspec.json.encode(grant, enc_hook=reveal_hook).decode())
 
     async def _cancel(self, look: Look, attempt: AttemptRecord) -> JobRecord | None:
         launcher = self.engines.get(attempt.launcher)

@@ -18,6 +18,8 @@ from tunegate.contract.problems import Problem
 from tunegate.control.context import ControlContext
 from tunegate.control.records import AttemptRecord, JobRecord
 from tunegate.control.sealed import open_request, redacted
+from tunegate.control.sealer import Sealer
+from tunegate.control.store.protocol import JobStore
 from tunegate.sdk.errors import TunegateError
 from tunegate.sdk.resolve import trainer_secrets
 
@@ -31,14 +33,21 @@ async def claim(
     job, attempt = claimed.job, claimed.attempt
     if not claimed.granted or job is None or attempt is None or attempt.fence is None:
         raise TunegateError("claim_refused")
-    full = await open_request(context.store, context.sealer, job)
+    return await grant_of(context.store, context.sealer, job, attempt, attempt.fence)
+
+
+async def grant_of(
+    store: JobStore, sealer: Sealer, job: JobRecord, attempt: AttemptRecord, fence: int
+) -> ClaimGrant:
+    """What the winner of a claim is given. Raises claim_refused."""
+    full = await open_request(store, sealer, job)
     if full is None and job.has_secrets:
         raise TunegateError("claim_refused", "The job's credentials are gone: it has ended.")
     return ClaimGrant(
-        fence=attempt.fence,
+        fence=fence,
         attempt=attempt.number,
         resume=attempt.resume,
-        remaining_s=_remaining_s(job, attempt, context.store.now_ms()),
+        remaining_s=_remaining_s(job, attempt, store.now_ms()),
         secrets=trainer_secrets(full or redacted(job)),
     )
 
@@ -55,7 +64,7 @@ async def ingest(
             message="numbers must be finite, counts at least 0",
         )
         for index, event in enumerate(batch.events)
-        if not all(_sane(number) for number in _numbers(event.event))
+        if out_of_range(event.event)
     )
     if problems:
         raise TunegateError("invalid_request", problems=problems)
@@ -96,6 +105,11 @@ def _numbers(event: TrainerEvent) -> Iterable[float]:
             yield from (abs(value) for value in event.metrics.values())
         case _:
             return
+
+
+def out_of_range(event: TrainerEvent) -> bool:
+    """Whether an event holds a number that can't be."""
+    return not all(_sane(number) for number in _numbers(event))
 
 
 def _sane(number: float) -> bool:

@@ -26,7 +26,7 @@ def claim_token(sealer: Sealer, attempt_id: str) -> Secret:
 
 
 def intended_attempt(
-    job: JobRecord, number: int, *, resume: bool, sealer: Sealer, now_ms: int
+    job: JobRecord, number: int, *, resume: bool, sealer: Sealer, now_ms: int, offline: bool = False
 ) -> AttemptRecord:
     """The record that is stored before the engine hears of the run."""
     attempt_id = f"{job.uid}-{number}"
@@ -39,10 +39,17 @@ def intended_attempt(
         token_hash=sealer.token_hash(claim_token(sealer, attempt_id).reveal()),
         created_ms=now_ms,
         resume=resume,
+        offline=offline,
     )
 
 
-def run_of(now: Situation, attempt: AttemptRecord, sealer: Sealer, gateway_url: str) -> Run:
+def run_of(
+    now: Situation,
+    attempt: AttemptRecord,
+    sealer: Sealer,
+    gateway_url: str,
+    grant: Secret | None = None,
+) -> Run:
     """What the launcher gets: the same value each time, but for the time that remains."""
     return Run(
         name=attempt.run_name,
@@ -52,6 +59,7 @@ def run_of(now: Situation, attempt: AttemptRecord, sealer: Sealer, gateway_url: 
         container=now.job.container,
         gateway_url=gateway_url,
         claim_token=claim_token(sealer, attempt.attempt_id),
+        grant=grant,
         options=now.job.launcher_options,
         remaining_s=max(0.0, now.remaining_ms / 1000),
         grace_s=now.settings.grace_s,

@@ -7,6 +7,7 @@ import msgspec
 from tunegate.contract.base import Wire
 from tunegate.control.engines import Engines
 from tunegate.control.fold import Folded, fold
+from tunegate.control.mailbox import Mailbox
 from tunegate.control.observation import Observation, Situation
 from tunegate.control.records import FINAL, AttemptRecord, JobRecord
 from tunegate.control.settings import ControlSettings
@@ -42,16 +43,20 @@ class Observer:
         sightings: Sightings,
         settings: ControlSettings,
         replay_window_s: float,
+        mailbox: Mailbox | None = None,
     ) -> None:
         self._store = store
         self._engines = engines
         self._sightings = sightings
         self._settings = settings
         self._replay_window_s = replay_window_s
+        self._mailbox = mailbox
 
     async def look(self, job: JobRecord) -> Look:
         """One look at a leased job."""
         attempt = await self._store.get_attempt(job.uid, job.attempt) if job.attempt else None
+        if attempt is not None and attempt.offline and attempt.ended_ms is None and self._mailbox:
+            attempt = await self._mailbox.fetch(job, attempt)
         folded = await self._fold(job, attempt)
         more = folded is not None and folded.is_full(PAGE)
         engine = _Engine() if more else await self._ask(attempt)

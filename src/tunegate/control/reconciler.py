@@ -10,7 +10,8 @@ from tunegate.control.acting import Actor
 from tunegate.control.engines import Engines
 from tunegate.control.held import Held
 from tunegate.control.looking import Observer
-from tunegate.control.manifest import VerifyManifest
+from tunegate.control.mailbox import Mailbox
+from tunegate.control.manifest import OpenJobStore, VerifyManifest
 from tunegate.control.orphans import Orphans
 from tunegate.control.records import JobRecord
 from tunegate.control.sealer import Sealer
@@ -47,10 +48,12 @@ class Reconciler:
         state_dir: Path,
         gateway_url: str,
         owner: str,
+        open_output: OpenJobStore | None = None,
     ) -> None:
         """Bring the parts together.
 
-        `gateway_url` is where trainers reach this gateway, `owner` a name that no other process has.
+        `gateway_url` is where trainers reach this gateway, `owner` a name that no other process has, `open_output` for
+        launchers whose runs don't call back.
         """
         self._store = store
         self._settings = settings
@@ -60,7 +63,10 @@ class Reconciler:
         engines = Engines(launchers)
         sightings = Sightings()
         self._held = Held()
-        self._observer = Observer(store, engines, sightings, settings, webhooks.replay_window_s)
+        mailbox = open_output and Mailbox(store=store, engines=engines, open_store=open_output)
+        self._observer = Observer(
+            store, engines, sightings, settings, webhooks.replay_window_s, mailbox
+        )
         self._actor = Actor(
             store=store,
             engines=engines,

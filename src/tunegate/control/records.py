@@ -140,6 +140,8 @@ class AttemptRecord(Wire):
     cleaned: bool = False
     """The engine's object was removed."""
     resume: bool = False
+    offline: bool = False
+    """Its run can't reach the gateway: the fence is drawn with the intent, claim and events are fetched (`mailbox`)."""
 
 
 class NewEvent(Wire):

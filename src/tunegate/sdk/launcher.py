@@ -22,6 +22,8 @@ class Capabilities(Wire):
     follows_logs: bool = True
     queues: bool = True
     survives_gateway: bool = True
+    calls_back: bool = True
+    """Runs reach the gateway. Where they don't, `Run.grant` goes with them and they leave their events beside the output."""
     gpus: int | None = None
     """GPUs per node, None = not known to the launcher."""
     queue_depth: Annotated[int, msgspec.Meta(ge=1)] = 64
@@ -40,6 +42,8 @@ class Run(Wire):
     gateway_url: str
     claim_token: Secret
     """For the launcher's own secret object (a 0600 file, a Kubernetes Secret); never env, argv or the manifest."""
+    grant: Secret | None = None
+    """In the token's place where runs don't call back: the job's credentials, as JSON. For the secret object alone."""
     options: dict[str, Any] = {}
     """Checked `extra_parameters` of this launcher."""
     remaining_s: float = 480 * 60.0
@@ -132,6 +136,9 @@ class Launcher(ABC):
     @abstractmethod
     async def submit(self, run: Run) -> None:
         """Create the run, or adopt the one of this name. Raises LaunchRefused or EngineUnavailable."""
+
+    async def claimed(self, name: str) -> None:
+        """The run has its `grant`: take it out of the secret object, if nobody else will read it. Idempotent."""
 
     @abstractmethod
     async def poll(self, names: Sequence[str]) -> dict[str, RunStatus]:

@@ -1,7 +1,7 @@
 """What every launcher lays beside a run's program, and how the program is called. Pure.
 
 All of it goes into one folder, which `{files}` in the command stands for: the container's own files, the ticket
-(`attempt.json`) and the claim token, the one secret. The trainer finds ticket and token beside `job.json`, so a launcher
+(`attempt.json`) and the one secret: the claim token, or the grant of a run that does not call back. The trainer finds ticket and token beside `job.json`, so a launcher
 may give them by a folder, a volume or a channel; the token goes into the engine's own secret object or a 0600 file.
 """
 
@@ -14,6 +14,7 @@ from tunegate.sdk.launcher import Run
 
 TICKET_FILE = "attempt.json"
 TOKEN_FILE = "claim-token"  # noqa: S105  the file's name
+GRANT_FILE = "claim-grant.json"
 CONTAINER_FOLDER = "/tunegate/files"
 """Where launchers that run images mount the folder, read-only."""
 WORK_FOLDER = "/tunegate/work"
@@ -30,6 +31,7 @@ def public_files(run: Run) -> dict[str, bytes]:
         run_name=run.name,
         gateway_url=run.gateway_url,
         token_file=TOKEN_FILE,
+        grant_file=None if run.grant is None else GRANT_FILE,
     )
     return {
         **{file.path: file.content.encode() for file in run.container.files},
@@ -38,7 +40,9 @@ def public_files(run: Run) -> dict[str, bytes]:
 
 
 def secret_files(run: Run) -> dict[str, bytes]:
-    """The claim token alone."""
+    """The claim token alone, or the grant of a run that does not call back."""
+    if run.grant is not None:
+        return {GRANT_FILE: run.grant.reveal().encode()}
     return {TOKEN_FILE: run.claim_token.reveal().encode()}
 
 

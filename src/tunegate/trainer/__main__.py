@@ -13,6 +13,7 @@ from tunegate.sdk.run_files import WORK
 from tunegate.trainer.config import Launch, read_launch
 from tunegate.trainer.dialling import Peer, guard, peer_of
 from tunegate.trainer.distributed.place import Place, processes_to_start, read_place
+from tunegate.trainer.distributed.sagemaker import with_nodes
 from tunegate.trainer.distributed.spawn import run_processes
 
 ENVIRONMENT = {
@@ -45,6 +46,7 @@ def main() -> int:
     arguments = parser.parse_args()
     _quieten()
     try:
+        os.environ.update(with_nodes(os.environ))
         count = processes_to_start(os.environ)
         if count > 1:
             return run_processes(count, sys.argv[1:], os.environ)

@@ -24,9 +24,10 @@ from tunegate.trainer.distributed.limits import check_served
 from tunegate.trainer.distributed.place import ALONE, Place
 from tunegate.trainer.distributed.team import Team
 from tunegate.trainer.errors import as_failure, output_storage_errors
-from tunegate.trainer.gateway import GatewayClient
+from tunegate.trainer.gateway import Gateway, GatewayClient
 from tunegate.trainer.logbook import Logbook
 from tunegate.trainer.logs import LogUploader
+from tunegate.trainer.mailbox import MailboxClient
 from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.spans import phase_spans
 from tunegate.trainer.stop import SENTENCES, StopFlag, StopRequested
@@ -207,13 +208,14 @@ def _entered(store: ObjectStore, background: Background) -> Generator[ObjectStor
 
 
 @contextlib.contextmanager
-def _client(
-    launch: Launch, run_uid: str, background: Background
-) -> Generator[GatewayClient | None]:
-    if launch.ticket is None or launch.token is None:
+def _client(launch: Launch, run_uid: str, background: Background) -> Generator[Gateway | None]:
+    if launch.ticket is None:
         yield None
         return
-    client = GatewayClient(launch.ticket, launch.token, run_uid)
+    if launch.token is not None:
+        client = GatewayClient(launch.ticket, launch.token, run_uid)
+    else:
+        client = MailboxClient(launch.ticket, launch.grant, launch.spec, run_uid)
     background.run(client.__aenter__())
     try:
         yield client
@@ -223,7 +225,7 @@ def _client(
 
 def _grant(
     launch: Launch,
-    client: GatewayClient | None,
+    client: Gateway | None,
     background: Background,
     stop: StopFlag,
     clock: Clock,

@@ -5,13 +5,13 @@ import random
 from tunegate.contract.attempt import ClaimGrant
 from tunegate.sdk.clock import Clock
 from tunegate.sdk.errors import TunegateError
-from tunegate.trainer.gateway import GatewayClient, GatewayRefused, GatewayUnreachable
+from tunegate.trainer.gateway import Gateway, GatewayRefused, GatewayUnreachable
 
 PATIENCE_S = 60.0
 LONGEST_PAUSE_S = 8.0
 
 
-async def claim_attempt(client: GatewayClient, clock: Clock) -> ClaimGrant:
+async def claim_attempt(client: Gateway, clock: Clock) -> ClaimGrant:
     """Claim, and try again for a minute. Raises TunegateError superseded or gateway_unreachable."""
     give_up_at_s = clock.monotonic_s() + PATIENCE_S
     pause_s = 0.5

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tunegate.contract.attempt import ClaimGrant
 from tunegate.contract.base import Wire
 from tunegate.contract.secret import Secret, decode_hook
 from tunegate.contract.training import AttemptTicket, TrainerSecrets, TrainingSpec
@@ -21,6 +22,8 @@ class Launch(Wire):
     work_dir: Path
     ticket: AttemptTicket | None = None
     token: Secret | None = None
+    grant: ClaimGrant | None = None
+    """Of a run that can't reach its gateway: what it has once it has won the claim."""
     secrets: TrainerSecrets = TrainerSecrets()
 
 
@@ -32,6 +35,9 @@ def read_launch(job: Path, secrets: Path | None, work_dir: Path | None) -> Launc
     ticket_file = job.parent / "attempt.json"
     if ticket_file.exists():
         ticket = _read(ticket_file, AttemptTicket, "the ticket")
+        if ticket.grant_file is not None:
+            grant = _read_grant(ticket_file.parent / ticket.grant_file)
+            return Launch(spec=spec, work_dir=work_dir, ticket=ticket, grant=grant)
         token = _read_token(ticket_file.parent / ticket.token_file)
         return Launch(spec=spec, work_dir=work_dir, ticket=ticket, token=token)
     given = _read(secrets, TrainerSecrets, "the secrets file") if secrets else TrainerSecrets()
@@ -45,6 +51,11 @@ def _read(path: Path, kind: type[T], what: str) -> T:
         raise TunegateError("config_invalid", f"Can't read {what}: {error.strerror}.") from error
     except msgspec.DecodeError as error:
         raise TunegateError("config_invalid", f"Can't decode {what}: {error}.") from error
+
+
+def _read_grant(path: Path) -> ClaimGrant | None:
+    """None where the launcher took it away, as it does once a run has the claim."""
+    return _read(path, ClaimGrant, "the grant") if path.exists() else None
 
 
 def _read_token(path: Path) -> Secret:

@@ -1,7 +1,7 @@
 """`GatewayClient`: the two calls that a trainer makes to its gateway."""
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
@@ -31,8 +31,21 @@ class GatewayRefused(Exception):
     """The gateway does not know this run (any more)."""
 
 
+class Gateway(Protocol):
+    """What a trainer has to say to its gateway, whichever way it goes."""
+
+    pace_s: float
+    """Between two deliveries of events."""
+
+    async def claim(self) -> ClaimGrant: ...
+
+    async def send(self, events: list[SequencedEvent]) -> EventReceipt: ...
+
+
 class GatewayClient:
     """An async context manager. `run_uid` is random per process, so that only one run can hold an attempt."""
+
+    pace_s = 0.25
 
     def __init__(self, ticket: AttemptTicket, token: Secret, run_uid: str) -> None:
         base = ticket.gateway_url.rstrip("/")

@@ -17,11 +17,10 @@ from tunegate.contract.attempt import (
 from tunegate.sdk.clock import Clock
 from tunegate.trainer.background import Background
 from tunegate.trainer.events import EventBuffer
-from tunegate.trainer.gateway import GatewayClient, GatewayRefused, GatewayUnreachable
+from tunegate.trainer.gateway import Gateway, GatewayRefused, GatewayUnreachable
 from tunegate.trainer.logbook import Logbook
 from tunegate.trainer.stop import StopFlag
 
-PACE_S = 0.25
 HEARTBEAT_S = 15.0
 LONGEST_PAUSE_S = 10.0
 LONGEST_TEXT = 2000
@@ -31,7 +30,7 @@ class Reporter:
     """Without a client (no gateway) events go to the log alone. Delivery never holds the training up."""
 
     def __init__(
-        self, logbook: Logbook, client: GatewayClient | None, stop: StopFlag, clock: Clock
+        self, logbook: Logbook, client: Gateway | None, stop: StopFlag, clock: Clock
     ) -> None:
         self.logbook = logbook
         self._client = client
@@ -90,8 +89,8 @@ class Reporter:
             time.sleep(0.02)
         return self._buffer.empty
 
-    async def _deliver(self, client: GatewayClient) -> None:
-        pause_s = PACE_S
+    async def _deliver(self, client: Gateway) -> None:
+        pause_s = client.pace_s
         spoke_at_s = self._clock.monotonic_s()
         while True:
             await self._clock.sleep(pause_s)
@@ -106,14 +105,14 @@ class Reporter:
                 self._stop.request("superseded")
                 return
             except GatewayUnreachable as error:
-                if pause_s == PACE_S:
+                if pause_s == client.pace_s:
                     self.say(f"the gateway does not take events now: {error}; training goes on")
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue
             self._buffer.accept(receipt.accepted_through)
             if receipt.stop is not None:
                 self._stop.request(receipt.stop)
-            spoke_at_s, pause_s = self._clock.monotonic_s(), PACE_S
+            spoke_at_s, pause_s = self._clock.monotonic_s(), client.pace_s
 
 
 def clip(text: str) -> str:

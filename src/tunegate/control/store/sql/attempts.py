@@ -49,8 +49,9 @@ def runs_on_record(launcher: str, run_names: Sequence[str]) -> Work[set[str]]:
 
 def write_change(tx: Transaction, change: Change) -> Work[None]:
     """The attempt's share of a change: a new one, fields of an old one, or both."""
-    if change.new_attempt is not None:
-        _insert(tx, change.new_attempt)
+    new = change.new_attempt
+    if new is not None:
+        _insert(tx, replace(new, fence=(yield from _next_fence())) if new.offline else new)
     if change.attempt_number is not None:
         attempt = yield from find_by_number(change.uid, change.attempt_number)
         if attempt is None:
@@ -63,7 +64,7 @@ def claim(tx: Transaction, attempt_id: str, run_uid: str) -> Work[Claim]:
     if attempt is None or job is None or not guards.claimable(job, attempt):
         return Claim(granted=False, job=job, attempt=attempt)
     if attempt.claimed_by is None:
-        fence = yield from _next_fence()
+        fence = attempt.fence if attempt.offline else (yield from _next_fence())
         attempt = replace(attempt, claimed_by=run_uid, fence=fence, claimed_ms=tx.now_ms)
         audit.note(tx, happenings.claimed(job, attempt))
     if attempt.claimed_by != run_uid:
