@@ -174,6 +174,11 @@ class FakeJobs:
             raise TunegateError("unauthorized")
         return EventReceipt(accepted_through=batch.events[-1].sequence)
 
+    async def report(self, attempt_id: str, token: str, report: Any) -> None:
+        if token != "attempt-token":
+            raise TunegateError("unauthorized")
+        self.calls.append(("report", attempt_id, report))
+
     def backends(self) -> InstalledList:
         entry = Installed(
             name="qlora",

@@ -49,6 +49,8 @@ class MetricsEvent(Wire, tag_field="kind", tag="metrics"):
 
     step: int
     values: Annotated[dict[str, float], Meta(max_length=64)]
+    latest: bool = False
+    """The values are the newest of each name, measured at this step or before: what was told already is left out."""
 
 
 class NoteEvent(Wire, tag_field="kind", tag="note"):

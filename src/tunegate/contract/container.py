@@ -1,6 +1,11 @@
 """`ContainerSpec`: what runs, with no place named. A backend makes it, a launcher renders it."""
 
+from typing import Literal
+
 from tunegate.contract.base import Wire
+
+Protocol = Literal["attempt", "kubeflow"]
+"""How a program tells the gateway of itself; see `ContainerSpec.protocol`."""
 
 
 class ContainerFile(Wire):
@@ -34,3 +39,7 @@ class ContainerSpec(Wire):
     labels: dict[str, str] = {}
     image_requested: bool = False
     """The job named the image itself: a launcher that runs no images reports that as ignored."""
+    protocol: Protocol = "attempt"
+    """`attempt`: the program claims its attempt, pushes events and ends with a manifest, as the shared trainer does.
+    `kubeflow`: any other program. It may report progress by Kubeflow Trainer's protocol, as every Hugging Face Trainer
+    does by itself, and has succeeded when it leaves with exit code 0 and there is something in the job's folder."""

@@ -21,6 +21,7 @@ from tunegate.contract.problems import ProblemDetails
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import schema_hook
 from tunegate.contract.tokens import IssuedToken, NewToken, Rotation, TokenList
+from tunegate.contract.trainer_status import StatusReport
 from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 
 WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
@@ -48,6 +49,7 @@ WIRE_TYPES: tuple[type[msgspec.Struct], ...] = (
     ClaimGrant,
     EventBatch,
     EventReceipt,
+    StatusReport,
 )
 
 

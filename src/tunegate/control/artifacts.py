@@ -23,7 +23,7 @@ async def artifacts(context: ControlContext, job: JobRecord) -> FileList:
                 path=file.path,
                 uri=job.output_uri + file.path,
                 size_bytes=file.size_bytes,
-                sha256=file.sha256,
+                sha256=file.sha256 or None,
                 url=link,
             )
             for file, link in zip(files, links, strict=True)

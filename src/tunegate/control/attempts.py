@@ -28,7 +28,7 @@ async def claim(
     context: ControlContext, attempt_id: str, token: str, request: ClaimRequest
 ) -> ClaimGrant:
     """The fence: one run per attempt is given the secrets. Raises unauthorized, claim_refused."""
-    await _authenticated(context, attempt_id, token)
+    await authenticated(context, attempt_id, token)
     claimed = await context.store.claim_attempt(attempt_id, request.run_uid)
     job, attempt = claimed.job, claimed.attempt
     if not claimed.granted or job is None or attempt is None or attempt.fence is None:
@@ -56,7 +56,7 @@ async def ingest(
     context: ControlContext, attempt_id: str, token: str, batch: EventBatch
 ) -> EventReceipt:
     """Store events. The receipt's `stop` asks the trainer to save and leave. Raises unauthorized, invalid_request."""
-    attempt = await _authenticated(context, attempt_id, token)
+    attempt = await authenticated(context, attempt_id, token)
     problems = tuple(
         Problem(
             path=f"$.events[{index}].event",
@@ -78,7 +78,7 @@ async def ingest(
     return EventReceipt(accepted_through=stored.received_through, stop=stop)
 
 
-async def _authenticated(context: ControlContext, attempt_id: str, token: str) -> AttemptRecord:
+async def authenticated(context: ControlContext, attempt_id: str, token: str) -> AttemptRecord:
     """The attempt that the token belongs to. An unknown attempt looks like a wrong token."""
     attempt = await context.store.find_attempt(attempt_id)
     presented = context.sealer.token_hash(token)

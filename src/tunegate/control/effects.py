@@ -54,7 +54,7 @@ def effect_of(action: Action, now: Situation) -> Effect:
                     "detail": action.detail,
                     "queue_reason": action.reason,
                 },
-                attempt_fields={"submitted": True},
+                attempt_fields={"submitted": True, **_began(action, now)},
             )
         case Stop():
             return _stop(action, now)
@@ -82,6 +82,15 @@ def _launch(action: Launch, job: JobRecord) -> Effect:
         "queue_reason": None,
     }
     return Effect(fields=fields)
+
+
+def _began(action: Move, now: Situation) -> dict[str, Any]:
+    """From when on the time of a program counts that need not claim."""
+    attempt = now.attempt
+    counted = attempt is None or attempt.claimed_ms is not None
+    if counted or not now.trusts_exit_code or action.state is not JobState.RUNNING:
+        return {}
+    return {"claimed_ms": now.now_ms}
 
 
 def _stop(action: Stop, now: Situation) -> Effect:

@@ -102,6 +102,12 @@ class Folded:
 
     def _measure(self, event: MetricsEvent) -> None:
         values = {name: value for name, value in event.values.items() if isfinite(value)}
+        if event.latest:
+            told = self.attempt.latest
+            values = {name: value for name, value in values.items() if told.get(name) != value}
+            if not values:
+                return
+            self._set_attempt(latest=told | values)
         progress = self.job.progress
         seen = {name: values[name] for name in ("loss", "eval_loss") if name in values}
         if progress is not None and seen:

@@ -12,7 +12,7 @@ def judge(now: Situation, attempt: AttemptRecord) -> Action:
     """The trainer's failure wins, then the engine's, then the exit code.
 
     Success needs the trainer's word, an engine that does not contradict it (exit 0; or it has forgotten the run), and
-    a manifest that verifies.
+    a manifest that verifies. A program that only reports has succeeded when it left with 0 and its folder is not empty.
     """
     run = now.seen.run
     match now.last_word:
@@ -20,6 +20,8 @@ def judge(now: Situation, attempt: AttemptRecord) -> Action:
             return failed(now, word.code, word.detail)
         case SucceededEvent() if run is None or run.state in (RunState.SUCCEEDED, RunState.ABSENT):
             return _by_manifest(now)
+        case None if now.trusts_exit_code and run is not None:
+            return _by_exit_code(now, run)
         case StoppedEvent() if run is None or run.failure is None:
             return failed(now, "interrupted")
         case _:
@@ -29,7 +31,10 @@ def judge(now: Situation, attempt: AttemptRecord) -> Action:
 def succeeded(now: Situation) -> Finish:
     """The end that everybody wants; the trainer's own sentence says what came out."""
     word = now.last_word
-    detail = word.detail if isinstance(word, SucceededEvent) else "Succeeded"
+    if isinstance(word, SucceededEvent):
+        return Finish(state=JobState.SUCCEEDED, detail=word.detail)
+    count = len(now.seen.manifest.files) if now.seen.manifest is not None else 0
+    detail = f"The program ended well and left {count} files" if count != 1 else ONE_FILE
     return Finish(state=JobState.SUCCEEDED, detail=detail)
 
 
@@ -52,7 +57,20 @@ def _by_manifest(now: Situation) -> Action:
     return failed(now, "manifest_invalid", verdict.problem)
 
 
-def _by_engine(run: RunStatus | None, attempt: AttemptRecord) -> tuple[str, str | None]:
+def _by_exit_code(now: Situation, run: RunStatus) -> Action:
+    """Only codes below those of signals are the program's own, and they mean what it likes."""
+    if run.state is RunState.SUCCEEDED:
+        verdict = now.seen.manifest
+        if verdict is None:
+            return VerifyManifest()
+        return succeeded(now) if verdict.valid else failed(now, "output_missing", verdict.problem)
+    code = run.exit_code
+    if run.failure is None and code is not None and 0 < code <= _SIGNALS:
+        return failed(now, "program_failed", f"The program ended with exit code {code}.")
+    return failed(now, *_by_engine(run, None))
+
+
+def _by_engine(run: RunStatus | None, attempt: AttemptRecord | None) -> tuple[str, str | None]:
     """Code and message where the trainer left no last word that counts."""
     if run is None or run.state is RunState.ABSENT:
         return "run_lost", None
@@ -69,8 +87,12 @@ def _by_engine(run: RunStatus | None, attempt: AttemptRecord) -> tuple[str, str 
         return "trainer_crashed", f"The trainer ended with exit code {code}."
     spec = BY_EXIT_CODE[code]
     if spec.code == "superseded":
-        return "run_lost", "The run that held the claim vanished." if attempt.claimed_by else None
+        return (
+            "run_lost",
+            "The run that held the claim vanished." if attempt and attempt.claimed_by else None,
+        )
     return spec.code, None
 
 
 _SIGNALS = 128
+ONE_FILE = "The program ended well and left one file"

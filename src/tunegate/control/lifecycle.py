@@ -22,6 +22,12 @@ _STATE_OF_RUN = {
     RunState.STARTING: JobState.STARTING,
     RunState.RUNNING: JobState.STARTING,
 }
+_STATE_OF_FOREIGN_RUN = {
+    **_STATE_OF_RUN,
+    RunState.RUNNING: JobState.RUNNING,
+    RunState.SUCCEEDED: JobState.RUNNING,
+}
+"""A program that need not speak has started when its engine says so."""
 _PHASES_OF_CONTROL = frozenset({"queued", "launching", "pending", "starting", "recovering"})
 
 
@@ -76,8 +82,9 @@ def _state_reached(now: Situation, attempt: AttemptRecord, run: RunStatus | None
     """How far the attempt has come, by the engine's word and the trainer's events; never back."""
     reached = now.job.state
     if run is not None and run.state is not RunState.ABSENT:
-        reached = furthest(reached, _STATE_OF_RUN.get(run.state, JobState.STARTING))
-    if attempt.claimed_by is not None and attempt.folded_through > 0:
+        states = _STATE_OF_FOREIGN_RUN if now.trusts_exit_code else _STATE_OF_RUN
+        reached = furthest(reached, states.get(run.state, JobState.STARTING))
+    if attempt.folded_through > 0:
         uploading = now.job.phase == "uploading"
         reached = furthest(reached, JobState.UPLOADING if uploading else JobState.RUNNING)
     return reached
@@ -91,6 +98,8 @@ def _move(now: Situation, state: JobState, run: RunStatus | None) -> Move:
         return Move(state=state, phase="pending", detail=detail, reason=reason)
     if state is JobState.STARTING:
         return Move(state=state, phase="starting", detail=f"Starting on {job.launcher}")
+    if job.phase in _PHASES_OF_CONTROL and now.trusts_exit_code:
+        return Move(state=state, phase="training", detail=f"The program runs on {job.launcher}")
     if job.phase in _PHASES_OF_CONTROL:
         detail = f"The trainer has started on {job.launcher}"
         return Move(state=state, phase="preparing", detail=detail)
@@ -99,7 +108,8 @@ def _move(now: Situation, state: JobState, run: RunStatus | None) -> Move:
 
 def _alive(now: Situation, attempt: AttemptRecord, run: RunStatus) -> Action:
     running = run.state is RunState.RUNNING
-    if attempt.claimed_by is not None and not _is_heard(now, attempt):
+    silent = attempt.claimed_by is not None and not _is_heard(now, attempt)
+    if silent and not now.trusts_exit_code:
         if running:
             return later(now, "No word from the trainer; its engine says that it runs.")
         lost = "The trainer fell silent and its engine says that it does not run."
@@ -116,7 +126,8 @@ def _ended(now: Situation, attempt: AttemptRecord, run: RunStatus) -> Action:
     """The engine says that the run is over: wait for the trainer's last word, then judge."""
     if is_settling(now):
         return soon(now)
-    lost_the_claim = run.exit_code == CATALOGUE["superseded"].exit_code
+    superseded = run.exit_code == CATALOGUE["superseded"].exit_code
+    lost_the_claim = superseded and not now.trusts_exit_code
     if lost_the_claim and attempt.outcome is None and _is_heard(now, attempt):
         return soon(now)  # its twin, which won the claim, is alive and well
     return judge(now, attempt)

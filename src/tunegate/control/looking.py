@@ -89,7 +89,7 @@ class Observer:
         )
 
     async def _fold(self, job: JobRecord, attempt: AttemptRecord | None) -> Folded | None:
-        if attempt is None or attempt.ended_ms is not None or attempt.claimed_by is None:
+        if attempt is None or attempt.ended_ms is not None or not attempt.received_through:
             return None
         events = await self._store.read_trainer_events(
             attempt.attempt_id, attempt.folded_through, PAGE

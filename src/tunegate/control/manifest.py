@@ -1,4 +1,7 @@
-"""Whether a result is complete: the manifest is the announced one, of the fence that won, and its files are there."""
+"""Whether a result is complete: the manifest is the announced one, of the fence that won, and its files are there.
+
+A program that announces none has left a result when there is any file in the job's folder.
+"""
 
 import asyncio
 import hashlib
@@ -12,12 +15,17 @@ from tunegate.control.observation import ManifestVerdict
 from tunegate.control.records import AttemptRecord, JobRecord
 from tunegate.sdk.storage import ObjectNotFound, ObjectStore, StorageError, StoreUnavailable
 
-VerifyManifest = Callable[[JobRecord, AttemptRecord, SucceededEvent], Awaitable[ManifestVerdict]]
+VerifyManifest = Callable[
+    [JobRecord, AttemptRecord, SucceededEvent | None], Awaitable[ManifestVerdict]
+]
 """Raises StoreUnavailable when the object store does not answer: that says nothing about the result."""
 OpenJobStore = Callable[[JobRecord], Awaitable[ObjectStore]]
 """The object store of the job's output, with the job's own credentials."""
 
 _PARALLEL = 8
+_CHECKPOINTS = "checkpoints/"
+_LISTED_MAX = 1000
+"""No more files of a program without a manifest are listed."""
 
 
 class ManifestVerifier:
@@ -27,12 +35,14 @@ class ManifestVerifier:
         self._open_store = open_store
 
     async def __call__(
-        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent
+        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent | None
     ) -> ManifestVerdict:
-        if not claim.manifest_uri.startswith(job.output_uri):
+        if claim is not None and not claim.manifest_uri.startswith(job.output_uri):
             return ManifestVerdict(problem="The manifest does not lie in the job's own folder.")
         try:
             async with await self._open_store(job) as store:
+                if claim is None:
+                    return await _what_lies_there(store, job.output_uri)
                 return await _verdict(store, attempt, claim)
         except StoreUnavailable:
             raise
@@ -64,6 +74,18 @@ async def _verdict(
     problems = await asyncio.gather(*(look(file) for file in manifest.files))
     problem = next((problem for problem in problems if problem), None)
     return ManifestVerdict(problem=problem, files=[] if problem else manifest.files)
+
+
+async def _what_lies_there(store: ObjectStore, folder: str) -> ManifestVerdict:
+    """All files but checkpoints; nobody knows their hashes."""
+    files: list[ManifestFile] = []
+    async for found in store.list(folder):
+        path = found.uri.removeprefix(folder)
+        if not path.startswith(_CHECKPOINTS):
+            files.append(ManifestFile(path=path, size_bytes=found.size_bytes, sha256=""))
+        if len(files) >= _LISTED_MAX:
+            break
+    return ManifestVerdict(problem=None if files else "The job's folder is empty.", files=files)
 
 
 async def _file_problem(store: ObjectStore, folder: str, file: ManifestFile) -> str | None:

@@ -78,6 +78,11 @@ class Situation(Wire):
     def says_succeeded(self) -> bool:
         return isinstance(self.last_word, SucceededEvent)
 
+    @property
+    def trusts_exit_code(self) -> bool:
+        """The program need not claim, speak or write a manifest: its engine's word and its exit code decide."""
+        return self.job.container.protocol == "kubeflow"
+
     def within(self, since_ms: int | None, delay_s: float) -> bool:
         """Whether `since_ms` is known and less than `delay_s` ago."""
         return since_ms is not None and self.now_ms - since_ms < delay_s * 1000

@@ -128,11 +128,14 @@ class AttemptRecord(Wire):
     claimed_by: str | None = None
     fence: int | None = None
     claimed_ms: int | None = None
+    """When it began to run: the claim, or where its program need not claim the moment at which it was seen to run."""
     last_seen_ms: int | None = None
     received_through: int = 0
     """Events 1..n are stored without a gap."""
     folded_through: int = 0
     """Events 1..n have had their effect on the job."""
+    latest: dict[str, float] = {}
+    """The newest metrics of a program that tells them again and again."""
     outcome: SequencedEvent | None = None
     """The trainer's last word: succeeded, failed or stopped."""
     exit_code: int | None = None

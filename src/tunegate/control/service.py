@@ -16,6 +16,7 @@ from tunegate.contract.job import (
     MetricSeries,
 )
 from tunegate.contract.request import TrainRequest
+from tunegate.contract.trainer_status import StatusReport
 from tunegate.contract.webhooks import ReplayRequest, ReplayResult, WebhookPage
 from tunegate.control import (
     artifacts,
@@ -25,6 +26,7 @@ from tunegate.control import (
     reading,
     replaying,
     run_log,
+    status_reports,
     submission,
 )
 from tunegate.control.context import ControlContext
@@ -145,6 +147,10 @@ class JobService:
     async def ingest(self, attempt_id: str, token: str, batch: EventBatch) -> EventReceipt:
         """A trainer pushes events. Raises unauthorized, invalid_request."""
         return await attempts.ingest(self._context, attempt_id, token, batch)
+
+    async def report(self, attempt_id: str, token: str, report: StatusReport) -> None:
+        """A program reports its progress. Raises unauthorized, forbidden, rate_limited."""
+        await status_reports.report(self._context, attempt_id, token, report)
 
     def backends(self) -> InstalledList:
         return self._context.backends.installed()

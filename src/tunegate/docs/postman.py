@@ -28,6 +28,14 @@ _BODIES: Mapping[str, Any] = {
         "run_uid": "run-00000001",
         "events": [{"sequence": 1, "at_ms": 0, "event": {"kind": "heartbeat"}}],
     },
+    "StatusReport": {
+        "trainerStatus": {
+            "progressPercentage": 40,
+            "estimatedRemainingSeconds": 60,
+            "metrics": [{"name": "loss", "value": "0.25"}],
+            "lastUpdatedTime": "2030-01-01T00:00:00Z",
+        }
+    },
 }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tunegate.contract.trainer_status import SERVER_CA_CERT, SERVER_TOKEN, SERVER_URL, STATUS_PATH
 from tunegate.contract.training import PROCESSES, AttemptTicket
 from tunegate.sdk.launcher import Run
 
@@ -50,6 +51,23 @@ def command_of(run: Run, folder: str, python: str = "python") -> list[str]:
     """The argument list with `{files}` replaced; `python` is what stands for the command's own `python`."""
     argv = [part.replace("{files}", folder) for part in run.container.command]
     return [python, *argv[1:]] if argv[0] == "python" else argv
+
+
+def container_env(run: Run, folder: str) -> Mapping[str, str]:
+    """The container's own variables; to a program that reports by Kubeflow Trainer's protocol also where to.
+
+    Of `{files}` in a value becomes the folder, as in the command.
+    """
+    own = {name: value.replace("{files}", folder) for name, value in run.container.env.items()}
+    if run.container.protocol != "kubeflow":
+        return own
+    path = STATUS_PATH.format(attempt_id=run.attempt_id)
+    return {
+        **own,
+        SERVER_URL: run.gateway_url.rstrip("/") + path,
+        SERVER_CA_CERT: own.get("SSL_CERT_FILE", ""),
+        SERVER_TOKEN: f"{folder}/{TOKEN_FILE}",
+    }
 
 
 def node_env(run: Run, *, rank: int | str, master_addr: str, master_port: int) -> Mapping[str, str]:

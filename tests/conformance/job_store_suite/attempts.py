@@ -62,6 +62,42 @@ class AttemptPromises:
             fences.append(claim.attempt.fence)
         assert fences == sorted(set(fences))
 
+    async def test_events_without_numbers_follow_one_another(
+        self, store: JobStore, clock: ManualClock
+    ) -> None:
+        _, tried = await launched(store)
+        clock.time_ms += 100
+        told = [
+            store.append_trainer_events(tried.attempt_id, [NoteEvent(text=str(n))] * 2)
+            for n in range(20)
+        ]
+        after = await asyncio.gather(*told)
+        assert sorted(one.received_through for one in after if one) == list(range(2, 41, 2))
+        read = await store.read_trainer_events(tried.attempt_id, 0, 100)
+        assert [item.sequence for item in read] == list(range(1, 41))
+        found = await store.find_attempt(tried.attempt_id)
+        assert found is not None
+        assert (found.claimed_by, found.last_seen_ms) == (None, clock.time_ms)
+
+    async def test_only_a_live_attempt_takes_events_without_numbers(self, store: JobStore) -> None:
+        job, tried = await launched(store)
+        assert await store.append_trainer_events("nobody", [HeartbeatEvent()]) is None
+        stopping = await store.apply(change(job, fields={"desired": "stop"}))
+        assert stopping is not None
+        assert await store.append_trainer_events(tried.attempt_id, [HeartbeatEvent()])
+        await store.apply(change(stopping, attempt_number=1, attempt_fields={"ended_ms": 5}))
+        assert await store.append_trainer_events(tried.attempt_id, [HeartbeatEvent()]) is None
+        assert len(await store.read_trainer_events(tried.attempt_id, 0, 10)) == 1
+
+    async def test_a_run_that_is_seen_first_and_claims_later_keeps_its_beginning(
+        self, store: JobStore
+    ) -> None:
+        job, tried = await launched(store)
+        await store.apply(change(job, attempt_number=1, attempt_fields={"claimed_ms": 5}))
+        claim = await store.claim_attempt(tried.attempt_id, "run-a")
+        assert claim.attempt is not None
+        assert (claim.attempt.claimed_by, claim.attempt.claimed_ms) == ("run-a", 5)
+
     @pytest.mark.parametrize(
         "over",
         [

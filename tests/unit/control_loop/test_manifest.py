@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import AsyncIterator
 from typing import Any, Self
 
 import msgspec
@@ -36,6 +37,13 @@ class Bucket:
             raise ObjectNotFound(uri)
         return self.objects[uri]
 
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        if self.trouble:
+            raise self.trouble
+        for uri in sorted(self.objects):
+            if uri.startswith(prefix):
+                yield ObjectInfo(uri=uri, size_bytes=len(self.objects[uri]))
+
     async def head(self, uri: str) -> ObjectInfo:
         return ObjectInfo(uri=uri, size_bytes=len(await self.read(uri)))
 
@@ -58,7 +66,7 @@ def bucket(**changes: Any) -> tuple[Bucket, SucceededEvent]:
     return Bucket(objects), claim
 
 
-async def verdict(store: Bucket, claim: SucceededEvent) -> ManifestVerdict:
+async def verdict(store: Bucket, claim: SucceededEvent | None) -> ManifestVerdict:
     async def open_store(_job: Any) -> Any:
         return store
 
@@ -135,3 +143,25 @@ async def test_a_store_in_trouble_says_nothing_of_the_result() -> None:
     store.trouble = StoreUnavailable("no answer")
     with pytest.raises(StoreUnavailable):
         await verdict(store, claim)
+
+
+async def test_without_a_manifest_the_files_but_checkpoints_are_the_result() -> None:
+    there = {"model.bin": b"abc", "sub/config.json": b"{}", "checkpoints/step-1/a": b"x"}
+    store = Bucket({FOLDER + path: content for path, content in there.items()})
+    store.objects["s3://bucket/somebody-elses/model.bin"] = b"abcd"
+    result = await verdict(store, None)
+    assert result.valid
+    assert [(file.path, file.size_bytes) for file in result.files] == [
+        ("model.bin", 3),
+        ("sub/config.json", 2),
+    ]
+
+
+async def test_without_a_manifest_an_empty_folder_is_none() -> None:
+    for there in ({}, {f"{FOLDER}checkpoints/step-1/a": b"x"}):
+        assert (await verdict(Bucket(there), None)).problem == "The job's folder is empty."
+
+
+async def test_without_a_manifest_trouble_says_nothing_either() -> None:
+    with pytest.raises(StoreUnavailable):
+        await verdict(Bucket({}, StoreUnavailable("503")), None)

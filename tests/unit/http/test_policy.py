@@ -46,6 +46,7 @@ POLICY: dict[tuple[str, str], Access] = {
     ("GET", "/schema/errors"): Access.OPEN,
     ("POST", "/internal/attempts/{attempt_id}/claim"): Access.ATTEMPT,
     ("POST", "/internal/attempts/{attempt_id}/events"): Access.ATTEMPT,
+    ("POST", "/internal/namespaces/tunegate/trainjobs/{attempt_id}/status"): Access.ATTEMPT,
 }
 UNSAFE = [(m, p) for (m, p), access in POLICY.items() if access is Access.WRITE]
 ADMINS = [(m, p) for (m, p), access in POLICY.items() if access is Access.ADMIN]
@@ -56,6 +57,7 @@ ATTEMPT_BODIES = {
     "/internal/attempts/{attempt_id}/events": (
         b'{"run_uid": "12345678", "events": [{"sequence": 1, "at_ms": 0, "event": {"kind": "heartbeat"}}]}'
     ),
+    "/internal/namespaces/tunegate/trainjobs/{attempt_id}/status": b'{"trainerStatus": {}}',
 }
 
 

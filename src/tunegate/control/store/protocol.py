@@ -7,7 +7,7 @@ machine raises TunegateError `unavailable`: nothing of that call is stored, and 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.attempt import SequencedEvent, TrainerEvent
 from tunegate.contract.audit import AuditHead
 from tunegate.contract.base import Wire
 from tunegate.contract.job import JobEvent
@@ -232,6 +232,14 @@ class JobStore(Protocol):
         self, attempt_id: str, run_uid: str, events: Sequence[SequencedEvent]
     ) -> AttemptRecord | None:
         """Store events of the claimed run, doubles vanish; None when `run_uid` does not hold the claim. Wakes the job."""
+        ...
+
+    async def append_trainer_events(
+        self, attempt_id: str, events: Sequence[TrainerEvent]
+    ) -> AttemptRecord | None:
+        """Store events of a program that neither claims nor numbers: they follow those that are there. None when the
+        attempt is not open and current, or its job is over. Wakes the job.
+        """
         ...
 
     async def read_trainer_events(

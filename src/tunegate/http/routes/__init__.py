@@ -12,6 +12,7 @@ from tunegate.http.routes.logs import LogController
 from tunegate.http.routes.schema import SchemaController
 from tunegate.http.routes.tokens import TokenController
 from tunegate.http.routes.train import PinnedTrainController, TrainController
+from tunegate.http.routes.trainjobs import TrainJobController
 from tunegate.http.routes.webhooks import WebhookController
 
 CONTROLLERS: tuple[type[Controller], ...] = (
@@ -28,4 +29,5 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     HealthController,
     SchemaController,
     AttemptController,
+    TrainJobController,
 )

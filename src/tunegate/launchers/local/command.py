@@ -6,17 +6,16 @@ from pathlib import Path
 from tunegate.contract.training import PROCESSES
 from tunegate.launchers.local.queue import Grant
 from tunegate.launchers.local.settings import PASSED_ON, LocalSettings
-from tunegate.sdk.launcher import Run
 
 MARK = "TUNEGATE_RUN"
 """Variable that every process of a run carries; its value is the run's folder."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def env_names(run: Run, settings: LocalSettings) -> list[str]:
+def env_names(container_env: Mapping[str, str], settings: LocalSettings) -> list[str]:
     """Every variable that the run may see."""
     ours = (MARK, PROCESSES, "CUDA_VISIBLE_DEVICES", *_THREADS)
-    return sorted({*PASSED_ON, *settings.env, *run.container.env, *ours})
+    return sorted({*PASSED_ON, *settings.env, *container_env, *ours})
 
 
 def env_of(

@@ -33,7 +33,7 @@ from tunegate.sdk.launcher import (
     RunState,
     RunStatus,
 )
-from tunegate.sdk.run_files import command_of, public_files, secret_files
+from tunegate.sdk.run_files import command_of, container_env, public_files, secret_files
 
 T = TypeVar("T")
 QUEUE_DEPTH = 8
@@ -77,7 +77,7 @@ class LocalLauncher(Launcher):
             "name": run.name,
             "folder": str(folder.path),
             "argv": command_of(run, str(folder.files), self._settings.python),
-            "env": env_names(run, self._settings),
+            "env": env_names(container_env(run, str(folder.files)), self._settings),
             "files": sorted(public_files(run) | secret_files(run)),
             "demand": msgspec.to_builtins(demand_of(run.container.resources, self._machine)),
             "claim_token": REDACTED,
@@ -133,7 +133,7 @@ class LocalLauncher(Launcher):
             order=self._runs.next_order(),
             argv=command_of(run, str(folder.files), self._settings.python),
             demand=demand_of(run.container.resources, self._machine),
-            env=run.container.env,
+            env=dict(container_env(run, str(folder.files))),
             max_duration_s=run.remaining_s + run.grace_s,
             grace_s=run.grace_s,
         )

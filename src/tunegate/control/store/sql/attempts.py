@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.attempt import SequencedEvent, TrainerEvent
 from tunegate.control.records import AttemptRecord, JobRecord
 from tunegate.control.store.protocol import Change, Claim
 from tunegate.control.store.sql import audit, guards, happenings, jobs, leases
@@ -65,7 +65,9 @@ def claim(tx: Transaction, attempt_id: str, run_uid: str) -> Work[Claim]:
         return Claim(granted=False, job=job, attempt=attempt)
     if attempt.claimed_by is None:
         fence = attempt.fence if attempt.offline else (yield from _next_fence())
-        attempt = replace(attempt, claimed_by=run_uid, fence=fence, claimed_ms=tx.now_ms)
+        attempt = replace(
+            attempt, claimed_by=run_uid, fence=fence, claimed_ms=attempt.claimed_ms or tx.now_ms
+        )
         audit.note(tx, happenings.claimed(job, attempt))
     if attempt.claimed_by != run_uid:
         return Claim(granted=False, job=job, attempt=attempt)
@@ -85,6 +87,22 @@ def add_events(
         tx.write(_INSERT_EVENT, attempt_id=attempt_id, sequence=event.sequence, body=encode(event))
     through = yield from _contiguous(attempt)
     attempt = replace(attempt, last_seen_ms=tx.now_ms, received_through=through)
+    _update(tx, attempt)
+    leases.wake_later(tx, attempt.uid)
+    return attempt
+
+
+def append_events(
+    tx: Transaction, attempt_id: str, events: Sequence[TrainerEvent]
+) -> Work[AttemptRecord | None]:
+    job, attempt = yield from _lock(attempt_id)
+    if attempt is None or job is None or not guards.is_live(job, attempt):
+        return None
+    through = attempt.received_through
+    for sequence, event in enumerate(events, through + 1):
+        numbered = SequencedEvent(sequence=sequence, at_ms=tx.now_ms, event=event)
+        tx.write(_INSERT_EVENT, attempt_id=attempt_id, sequence=sequence, body=encode(numbered))
+    attempt = replace(attempt, last_seen_ms=tx.now_ms, received_through=through + len(events))
     _update(tx, attempt)
     leases.wake_later(tx, attempt.uid)
     return attempt

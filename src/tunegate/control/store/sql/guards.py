@@ -56,8 +56,13 @@ def changed(job: JobRecord, change: Change, now_ms: int, *, woken: bool) -> JobR
 
 def claimable(job: JobRecord, attempt: AttemptRecord) -> bool:
     """Whether the attempt is current and open, and its job is to run."""
-    live = job.state not in FINAL and job.desired == "run"
-    return live and attempt.number == job.attempt and attempt.ended_ms is None
+    return is_live(job, attempt) and job.desired == "run"
+
+
+def is_live(job: JobRecord, attempt: AttemptRecord) -> bool:
+    """Whether the attempt is current and open, and its job is not over."""
+    current = attempt.number == job.attempt and attempt.ended_ms is None
+    return current and job.state not in FINAL
 
 
 def contiguous(through: int, sequences: Iterable[int]) -> int:

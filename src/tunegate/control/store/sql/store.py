@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
-from tunegate.contract.attempt import SequencedEvent
+from tunegate.contract.attempt import SequencedEvent, TrainerEvent
 from tunegate.contract.audit import AuditHead
 from tunegate.contract.job import JobEvent
 from tunegate.control.audit import AuditFilter, Happening, Sealed
@@ -155,6 +155,11 @@ class SqlStore(ABC):
         self, attempt_id: str, run_uid: str, events: Sequence[SequencedEvent]
     ) -> AttemptRecord | None:
         return await self._write(lambda tx: attempts.add_events(tx, attempt_id, run_uid, events))
+
+    async def append_trainer_events(
+        self, attempt_id: str, events: Sequence[TrainerEvent]
+    ) -> AttemptRecord | None:
+        return await self._write(lambda tx: attempts.append_events(tx, attempt_id, events))
 
     async def read_trainer_events(
         self, attempt_id: str, after: int, limit: int
