@@ -27,11 +27,10 @@ from tunegate.control.lifecycle import decide
 from tunegate.control.looking import Look
 from tunegate.control.manifest import VerifyManifest as Verify
 from tunegate.control.observation import ManifestVerdict
-from tunegate.control.pacing import later, soon
+from tunegate.control.pacing import later
 from tunegate.control.records import AttemptRecord, JobRecord, JobState
 from tunegate.control.sealer import Sealer
 from tunegate.control.settings import WebhookSettings
-from tunegate.control.sightings import Sightings
 from tunegate.control.store.protocol import JobStore
 from tunegate.control.transitions import change_for
 from tunegate.sdk.errors import job_error
@@ -47,7 +46,6 @@ class Actor:
 
     store: JobStore
     engines: Engines
-    sightings: Sightings
     sealer: Sealer
     webhooks: WebhookSettings
     verify_manifest: Verify
@@ -80,7 +78,8 @@ class Actor:
             case Submit():
                 return await self._submit(look, attempt)
             case CancelRun():
-                return await self._cancel(look, attempt)
+                await self._cancel(look, attempt)
+                return await self._write(look, action)
             case VerifyManifest():
                 verdict = await self._verdict(look, attempt)
                 return await self._perform(verdict, decide(verdict.now))
@@ -122,12 +121,10 @@ class Actor:
         grant = await grant_of(self.store, self.sealer, job, attempt, attempt.fence)
         return Secret(msgspec.json.encode(grant, enc_hook=reveal_hook).decode())
 
-    async def _cancel(self, look: Look, attempt: AttemptRecord) -> JobRecord | None:
+    async def _cancel(self, look: Look, attempt: AttemptRecord) -> None:
         launcher = self.engines.get(attempt.launcher)
         async with bounded():
             await launcher.cancel(attempt.run_name, look.now.settings.grace_s)
-        self.sightings.of(attempt.run_name).cancelled_ms = look.now.now_ms
-        return await self._write(look, soon(look.now))
 
     async def _verdict(self, look: Look, attempt: AttemptRecord) -> Look:
         claim = look.now.last_word
@@ -142,7 +139,6 @@ class Actor:
             await keep_log(launcher, attempt, self.state_dir)
         async with bounded():
             await launcher.cleanup(attempt.run_name)
-        self.sightings.forget(attempt.run_name)
 
     async def _write(
         self, look: Look, action: Action, new_attempt: AttemptRecord | None = None

@@ -7,6 +7,7 @@ import msgspec
 from tunegate.contract.base import Wire
 from tunegate.control.actions import (
     Action,
+    CancelRun,
     CleanUp,
     DestroySecrets,
     Finish,
@@ -17,6 +18,7 @@ from tunegate.control.actions import (
     Wait,
 )
 from tunegate.control.observation import Situation
+from tunegate.control.pacing import soon
 from tunegate.control.records import RESULT_FILES, JobRecord, JobState
 from tunegate.control.sealed import ALL, REQUEST
 
@@ -54,10 +56,14 @@ def effect_of(action: Action, now: Situation) -> Effect:
                     "detail": action.detail,
                     "queue_reason": action.reason,
                 },
-                attempt_fields={"submitted": True, **_began(action, now)},
+                attempt_fields=_confirmed(now) | _began(action, now),
             )
         case Stop():
             return _stop(action, now)
+        case CancelRun():
+            fields = {"due_ms": soon(now).until_ms}
+            noted = {"cancelled_ms": now.now_ms}
+            return Effect(fields=fields, attempt_fields=noted, releases=True)
         case Recover():
             return _recover(action, now)
         case Finish():
@@ -82,6 +88,13 @@ def _launch(action: Launch, job: JobRecord) -> Effect:
         "queue_reason": None,
     }
     return Effect(fields=fields)
+
+
+def _confirmed(now: Situation) -> dict[str, Any]:
+    """The engine has the run: that it knew none before is no sign of a loss."""
+    if now.attempt is not None and now.attempt.submitted:
+        return {}
+    return {"submitted": True, "absent_since_ms": None}
 
 
 def _began(action: Move, now: Situation) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tunegate.control.mailbox import Mailbox
 from tunegate.control.observation import Observation, Situation
 from tunegate.control.records import FINAL, AttemptRecord, JobRecord
 from tunegate.control.settings import ControlSettings
-from tunegate.control.sightings import Sightings
+from tunegate.control.sightings import sighted
 from tunegate.control.store.protocol import JobStore
 from tunegate.sdk.launcher import EngineUnavailable, RunStatus
 
@@ -40,14 +40,12 @@ class Observer:
         self,
         store: JobStore,
         engines: Engines,
-        sightings: Sightings,
         settings: ControlSettings,
         replay_window_s: float,
         mailbox: Mailbox | None = None,
     ) -> None:
         self._store = store
         self._engines = engines
-        self._sightings = sightings
         self._settings = settings
         self._replay_window_s = replay_window_s
         self._mailbox = mailbox
@@ -62,15 +60,11 @@ class Observer:
         engine = _Engine() if more else await self._ask(attempt)
         now_ms = self._store.now_ms()
         seen = Observation(run=engine.run, trouble=engine.trouble, more_events=more)
+        attempt = folded.attempt if folded else attempt
         if attempt is not None and engine.run is not None:
-            sighting = self._sightings.of(attempt.run_name)
-            sighting.note(engine.run, now_ms)
-            seen = msgspec.structs.replace(
-                seen,
-                absent_since_ms=sighting.absent_since_ms,
-                ended_since_ms=sighting.ended_since_ms,
-                cancelled_ms=sighting.cancelled_ms,
-            )
+            noted = sighted(attempt, engine.run, now_ms)
+            attempt = msgspec.structs.replace(attempt, **noted)
+            seen = msgspec.structs.replace(seen, noted=noted)
         if job.state in FINAL:
             pending = await self._store.pending_deliveries(job.uid)
             since_ms = now_ms - int(self._replay_window_s * 1000)
@@ -81,7 +75,7 @@ class Observer:
             folded=folded,
             now=Situation(
                 job=folded.job if folded else job,
-                attempt=folded.attempt if folded else attempt,
+                attempt=attempt,
                 seen=seen,
                 now_ms=now_ms,
                 settings=self._settings,

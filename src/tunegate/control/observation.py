@@ -19,18 +19,14 @@ class ManifestVerdict(Wire):
 
 
 class Observation(Wire):
-    """What was seen outside the store. Nothing here outlives the gateway: a restart looks again and waits again."""
+    """What was seen outside the store at one look."""
 
     run: RunStatus | None = None
     """The engine's answer; None when there was nothing to ask, or no answer."""
     trouble: str | None = None
     """Why the engine gave no answer."""
-    absent_since_ms: int | None = None
-    """When the engine first said that it knows no such run, and ever since."""
-    ended_since_ms: int | None = None
-    """When the engine first said that the run is over."""
-    cancelled_ms: int | None = None
-    """When it was last asked to stop the run."""
+    noted: dict[str, int | None] = {}
+    """What the answer changes in the attempt's record; `Situation.attempt` has it already."""
     manifest: ManifestVerdict | None = None
     more_events: bool = False
     """Trainer events remain that this look has not folded."""

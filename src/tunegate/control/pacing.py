@@ -13,6 +13,8 @@ PENDING_SHARE = 0.1
 """A run that has waited a minute is looked at again in six seconds: a long queue must not keep the gateway busy."""
 PENDING_MAX_S = 15.0
 """The longest time between two looks at a run that waits; one that begins tells by itself."""
+SURELY_S = 2.0
+"""Two looks at a run that its engine does not know lie at least so far apart, however often engines are asked."""
 SETTLE_S = 2.0
 """How long the trainer's last words may still be under way after the engine said that the run is over."""
 RESEND_CANCEL_S = 30.0
@@ -54,13 +56,17 @@ def recovery_delay_s(attempt: AttemptRecord) -> float:
 
 def surely_absent(now: Situation) -> bool:
     """The engine knew no such run in two looks, a poll interval apart: one answer may have come too early."""
-    since_ms = now.seen.absent_since_ms
-    return since_ms is not None and not now.within(since_ms, now.settings.poll_interval_s)
+    since_ms = now.attempt.absent_since_ms if now.attempt is not None else None
+    apart_s = max(now.settings.poll_interval_s, SURELY_S)
+    return since_ms is not None and not now.within(since_ms, apart_s)
 
 
 def is_settling(now: Situation) -> bool:
     """The run is over, and the trainer's last word may still be under way."""
-    return now.last_word is None and now.within(now.seen.ended_since_ms, SETTLE_S)
+    attempt = now.attempt
+    if attempt is None or now.last_word is not None:
+        return False
+    return now.within(attempt.ended_since_ms or attempt.absent_since_ms, SETTLE_S)
 
 
 def until_over(now: Situation, *, submitted: bool) -> CancelRun | Wait | None:
@@ -72,6 +78,7 @@ def until_over(now: Situation, *, submitted: bool) -> CancelRun | Wait | None:
         return None
     if run.state is RunState.ABSENT:
         return soon(now) if submitted and not surely_absent(now) else None
-    if now.within(now.seen.cancelled_ms, now.settings.grace_s + RESEND_CANCEL_S):
+    asked_ms = now.attempt.cancelled_ms if now.attempt is not None else None
+    if now.within(asked_ms, now.settings.grace_s + RESEND_CANCEL_S):
         return soon(now)
     return CancelRun()

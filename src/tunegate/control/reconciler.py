@@ -16,7 +16,6 @@ from tunegate.control.orphans import Orphans
 from tunegate.control.records import JobRecord
 from tunegate.control.sealer import Sealer
 from tunegate.control.settings import ControlSettings, WebhookSettings
-from tunegate.control.sightings import Sightings
 from tunegate.control.store.protocol import Change, JobStore
 from tunegate.control.work import WorkLoop
 from tunegate.sdk.clock import Clock
@@ -61,16 +60,12 @@ class Reconciler:
         self._owner = owner
         self._room = {name: one.capabilities.queue_depth for name, one in launchers.items()}
         engines = Engines(launchers)
-        sightings = Sightings()
         self._held = Held()
         mailbox = open_output and Mailbox(store=store, engines=engines, open_store=open_output)
-        self._observer = Observer(
-            store, engines, sightings, settings, webhooks.replay_window_s, mailbox
-        )
+        self._observer = Observer(store, engines, settings, webhooks.replay_window_s, mailbox)
         self._actor = Actor(
             store=store,
             engines=engines,
-            sightings=sightings,
             sealer=sealer,
             webhooks=webhooks,
             verify_manifest=verify_manifest,

@@ -139,6 +139,12 @@ class AttemptRecord(Wire):
     outcome: SequencedEvent | None = None
     """The trainer's last word: succeeded, failed or stopped."""
     exit_code: int | None = None
+    absent_since_ms: int | None = None
+    """When the engine first said that it knows no such run, and ever since."""
+    ended_since_ms: int | None = None
+    """When the engine first said that the run is over."""
+    cancelled_ms: int | None = None
+    """When it was last asked to stop the run."""
     ended_ms: int | None = None
     cleaned: bool = False
     """The engine's object was removed."""

@@ -1,33 +1,20 @@
-"""What was seen of each run, and since when. In memory only: after a restart the looks, and the waits, begin anew."""
+"""What is noted of a run, and since when. It stands in the attempt's record: gateways take turns with a job, and what one
+of them remembered would not know what the others have seen since.
+"""
 
-from dataclasses import dataclass
-
+from tunegate.control.records import AttemptRecord
 from tunegate.sdk.launcher import FINISHED, RunState, RunStatus
 
 
-@dataclass(slots=True)
-class Sighting:
-    """Times in ms since 1970, None = not seen."""
+def sighted(attempt: AttemptRecord, run: RunStatus, now_ms: int) -> dict[str, int | None]:
+    """The fields of the attempt that one answer of its engine changes; an answer to the contrary clears them.
 
-    absent_since_ms: int | None = None
-    ended_since_ms: int | None = None
-    cancelled_ms: int | None = None
-
-    def note(self, status: RunStatus, now_ms: int) -> None:
-        """Take one answer of the engine; an answer to the contrary clears what was seen before."""
-        absent, ended = status.state is RunState.ABSENT, status.state in FINISHED
-        self.absent_since_ms = (self.absent_since_ms or now_ms) if absent else None
-        self.ended_since_ms = (self.ended_since_ms or now_ms) if ended or absent else None
-
-
-class Sightings:
-    """By run name."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, Sighting] = {}
-
-    def of(self, run_name: str) -> Sighting:
-        return self._runs.setdefault(run_name, Sighting())
-
-    def forget(self, run_name: str) -> None:
-        self._runs.pop(run_name, None)
+    A run that vanished and one that ended are told apart: only after the answer "ended" was noted does the next look read
+    every event that the trainer can have sent.
+    """
+    absent, ended = run.state is RunState.ABSENT, run.state in FINISHED
+    noted = {
+        "absent_since_ms": (attempt.absent_since_ms or now_ms) if absent else None,
+        "ended_since_ms": (attempt.ended_since_ms or now_ms) if ended else None,
+    }
+    return {field: at_ms for field, at_ms in noted.items() if getattr(attempt, field) != at_ms}

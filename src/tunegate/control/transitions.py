@@ -37,7 +37,8 @@ def change_for(
     report = _is_report_due(base, job, now)
     if report and not any(event.type == "job.progress" for event in events):
         events.append(_progress_event(job))
-    attempt_fields = {**(folded.attempt_fields if folded else {}), **effect.attempt_fields}
+    folded_fields = folded.attempt_fields if folded else {}
+    attempt_fields = {**now.seen.noted, **folded_fields, **effect.attempt_fields}
     return Change(
         uid=job.uid,
         version=base.version,

@@ -24,6 +24,8 @@ class Evidence:
     """Jobs of which the client was told that they are stored: uid to job_id."""
     granted: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(attempt, run) for each claim that a trainer was granted and heard of."""
+    ended_well: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    """(uid, attempt) of each run that said that it is done, was heard, and left with 0."""
     ran_s: Counter[str] = field(default_factory=Counter[str])
     """By job: how long its trainers ran, from the claim on."""
 
@@ -45,6 +47,11 @@ def violations(
         winners[attempt_id].add(run_uid)
     found += [
         f"{a}: {len(runs)} runs won the claim" for a, runs in winners.items() if len(runs) > 1
+    ]
+    found += [
+        f"{uid}: attempt {number} ended well and was given up"
+        for uid, number in sorted(evidence.ended_well)
+        if uid in jobs and jobs[uid]["attempt"] != number
     ]
     for uid, job in jobs.items():
         found += [f"{uid}: {fault}" for fault in _faults(store, uid, job, bucket)]

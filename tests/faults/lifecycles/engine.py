@@ -23,6 +23,8 @@ Program = Callable[[Run, "Process"], Coroutine[Any, Any, int]]
 """What runs inside: gives its exit code."""
 LATE_S = 120.0
 STALE_S = 5.0
+SLOW_S = 5.0
+"""Much happens while such an answer is on its way."""
 
 
 @dataclass
@@ -213,7 +215,8 @@ class SimEngine(Launcher):
         held.history.append((self._now_s(), state))
 
     async def _answer(self) -> None:
-        await asyncio.sleep(0.02 * self._chance.random())
+        slow = self._happens(0.05)
+        await asyncio.sleep((SLOW_S if slow else 0.02) * self._chance.random())
         if self._happens(0.03):
             raise EngineUnavailable("503")
 

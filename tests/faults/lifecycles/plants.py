@@ -5,10 +5,14 @@ from unittest import mock
 
 import msgspec
 
+from faults.lifecycles.replica import OWNER
 from faults.lifecycles.world import World
+from tunegate.control import looking
 from tunegate.control.held import Held
+from tunegate.control.records import AttemptRecord
 from tunegate.control.store.protocol import Change, Claim
 from tunegate.control.store.sql import guards, outbox, sealed
+from tunegate.sdk.launcher import FINISHED, RunState, RunStatus
 
 
 def claim_fence_off(world: World) -> None:
@@ -52,6 +56,20 @@ def no_order_of_webhooks(world: World) -> None:
     world.patches.append(mock.patch.object(outbox, "_ENQUEUE", sql))
 
 
+def old_sightings(world: World) -> None:
+    """Each gateway goes by what it saw of a run long ago, whatever others have seen since."""
+    seen: dict[tuple[str, str], int] = {}
+
+    def sighted(attempt: AttemptRecord, run: RunStatus, now_ms: int) -> dict[str, int | None]:
+        who = OWNER.get()
+        over = run.state in FINISHED or run.state is RunState.ABSENT
+        since_ms = seen.setdefault((who.name if who else "", run.name), now_ms) if over else None
+        field = "absent_since_ms" if run.state is RunState.ABSENT else "ended_since_ms"
+        return {"absent_since_ms": None, "ended_since_ms": None, field: since_ms}
+
+    world.patches.append(mock.patch.object(looking, "sighted", sighted))
+
+
 def secrets_stay(world: World) -> None:
     """Nothing sealed is ever removed."""
     world.patches.append(mock.patch.object(sealed, "destroy", return_value=()))
@@ -69,6 +87,7 @@ def runs_stay(world: World) -> None:
 PLANTS = {
     "runs won the claim": claim_fence_off,
     "went on after its end": guards_off,
+    "and was given up": old_sightings,
     "out of order": no_order_of_webhooks,
     "secrets are left": secrets_stay,
     "left in the engine": runs_stay,

@@ -57,7 +57,7 @@ class Replica:
         trouble: float,
     ) -> None:
         self.tasks: set[asyncio.Task[Any]] = set()
-        self._name = name
+        self.name = name
         self._loop = loop
         self._chance = chance
         self._frozen_until_s = 0.0
@@ -70,7 +70,7 @@ class Replica:
         """A new process."""
         store, engine, receiver, sealer, verify, folder = self._parts
         self._incarnation += 1
-        owner = f"{self._name}-{self._incarnation}"
+        owner = f"{self.name}-{self._incarnation}"
         skew_ms = self._chance.randint(-600_000, 600_000)
         clock = SkewedClock(self._loop, skew_ms, self.thaw)
         seen = cast("JobStore", _Behind(store, self, _no_store))

@@ -193,11 +193,14 @@ class World:
         trainer = SimTrainer(
             context, self.bucket, self._child(), run, f"run-{self._runs:06d}", self._granted
         )
+        uid = run.attempt_id.rpartition("-")[0]
         try:
-            return await trainer.work(process)
+            code = await trainer.work(process)
+            if code == 0:
+                self.evidence.ended_well.add((uid, run.attempt))
+            return code
         finally:
             if trainer.claimed_s is not None:
-                uid = run.attempt_id.rpartition("-")[0]
                 self.evidence.ran_s[uid] += self.loop.now_s - trainer.claimed_s
 
     def _granted(self, attempt_id: str, run_uid: str) -> None:

@@ -187,26 +187,26 @@ class TestOnTheWay:
 
 class TestAbsence:
     def test_one_look_is_not_enough(self) -> None:
-        now = situation(J.RUNNING, run=run(R.ABSENT), seen={"absent_since_ms": NOW_MS})
+        now = situation(J.RUNNING, run=run(R.ABSENT), attempt={"absent_since_ms": NOW_MS})
         assert isinstance(decide(now), Wait)
 
     def test_two_looks_a_poll_interval_apart_are(self) -> None:
-        now = situation(J.RUNNING, run=run(R.ABSENT), seen={"absent_since_ms": NOW_MS - 2000})
+        now = situation(J.RUNNING, run=run(R.ABSENT), attempt={"absent_since_ms": NOW_MS - 2000})
         action = decide(now)
         assert isinstance(action, Recover)
         assert action.error.code == "run_lost"
 
     def test_a_forgotten_run_with_a_complete_result_has_succeeded(self) -> None:
-        seen = {"absent_since_ms": NOW_MS - 2000, "manifest": VALID}
-        attempt = {"outcome": word(SUCCEEDED)}
+        seen = {"manifest": VALID}
+        attempt = {"outcome": word(SUCCEEDED), "absent_since_ms": NOW_MS - 2000}
         action = decide(situation(J.UPLOADING, run=run(R.ABSENT), seen=seen, attempt=attempt))
         assert isinstance(action, Finish)
         assert action.state is J.SUCCEEDED
 
 
 def _ended(status: Any, **fields: Any) -> Any:
-    seen = {"ended_since_ms": NOW_MS - 10_000, **fields.pop("seen", {})}
-    return decide(situation(fields.pop("state", J.RUNNING), run=status, seen=seen, **fields))
+    attempt = {"ended_since_ms": NOW_MS - 10_000, **fields.pop("attempt", {})}
+    return decide(situation(fields.pop("state", J.RUNNING), run=status, attempt=attempt, **fields))
 
 
 class TestTheEnd:
@@ -291,7 +291,7 @@ class TestTheEnd:
 
     def test_last_words_may_still_be_under_way(self) -> None:
         status = run(R.FAILED, exit_code=1)
-        now = situation(J.RUNNING, run=status, seen={"ended_since_ms": NOW_MS - 100})
+        now = situation(J.RUNNING, run=status, attempt={"ended_since_ms": NOW_MS - 100})
         assert isinstance(decide(now), Wait)
 
     def test_a_twin_that_lost_the_claim_says_nothing_of_the_winner(self) -> None:
@@ -328,13 +328,13 @@ class TestStopping:
         assert decide(now) == CancelRun()
 
     def test_once(self) -> None:
-        seen = {"cancelled_ms": NOW_MS - 1000}
-        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED, seen=seen)
+        asked = {"cancelled_ms": NOW_MS - 1000}
+        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED, attempt=asked)
         assert isinstance(decide(now), Wait)
 
     def test_and_again_when_the_grace_is_long_over(self) -> None:
-        seen = {"cancelled_ms": NOW_MS - 151_000}
-        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED, seen=seen)
+        asked = {"cancelled_ms": NOW_MS - 151_000}
+        now = situation(J.STOPPING, run=run(R.RUNNING), job=self.ASKED, attempt=asked)
         assert decide(now) == CancelRun()
 
     def test_an_engine_in_trouble_is_waited_for(self) -> None:

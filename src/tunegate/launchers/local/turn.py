@@ -10,10 +10,14 @@ from pathlib import Path
 
 WAIT_S = 10.0
 _LOOK_AGAIN_S = 0.005
+_NOBODY = b"-" * 16
 
 
 class Turn:
-    """A lock beside the runs that says who held it last."""
+    """A lock beside the runs that says who held it last.
+
+    Nobody did, while somebody does: whoever fails half way, or is killed, has no idea of the runs that he could go by.
+    """
 
     def __init__(self, runs: Path) -> None:
         self._path = runs.with_name(runs.name + ".lock")
@@ -30,9 +34,9 @@ class Turn:
         try:
             _lock(lock)
             is_news = os.pread(lock, len(self._me), 0) != self._me
-            if is_news:
-                os.pwrite(lock, self._me, 0)
+            os.pwrite(lock, _NOBODY, 0)
             yield is_news
+            os.pwrite(lock, self._me, 0)
         finally:
             os.close(lock)
 
