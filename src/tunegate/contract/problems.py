@@ -27,4 +27,6 @@ class ProblemDetails(Wire):
     code: str
     detail: str
     errors: list[Problem] = []
+    advice: str = ""
+    """What to do, in one sentence."""
     request_id: str | None = None

@@ -50,6 +50,7 @@ def encode_problem(error: TunegateError, request_id: str) -> tuple[int, dict[str
         code=error.code,
         detail=error.detail,
         errors=list(error.problems),
+        advice=error.spec.advice,
         request_id=request_id,
     )
     headers = {"content-type": MEDIA_TYPE}
