@@ -69,7 +69,9 @@ def _submission(store: SqliteStore, number: int, ended: int) -> Submission:
 async def _run(store: SqliteStore, sealer: Sealer, engine: ScriptedLauncher, number: int) -> None:
     job = await store.get_by_uid(f"uid{number:017}")
     assert job is not None
-    attempt = intended_attempt(job, 1, resume=False, sealer=sealer, now_ms=store.now_ms())
+    attempt = intended_attempt(
+        job, 1, generation="0" * 8, resume=False, sealer=sealer, now_ms=store.now_ms()
+    )
     engine.set(attempt.run_name, RunState.RUNNING)
     fields: dict[str, Any] = {
         "state": JobState.RUNNING,

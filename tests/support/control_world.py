@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from support.job_samples import GENERATION
 from support.job_samples import job as sample_job
 from tunegate.contract.attempt import SequencedEvent, SucceededEvent, TrainerEvent
 from tunegate.contract.job import WebhookBody
@@ -201,6 +202,7 @@ class World:
         self.webhook_settings = webhooks or WebhookSettings()
         self.signer = signer
         self.sqlite = SqliteStore(path / "jobs.db", self.clock)
+        self.sqlite._generation = GENERATION
         self.store: JobStore = self.sqlite
         self.sealer = Sealer(path / "key")
         self.engine: Launcher = FakeEngine()
@@ -244,7 +246,7 @@ class World:
         )
 
     async def _verify(
-        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent
+        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent | None
     ) -> ManifestVerdict:
         if isinstance(self.verdict, Exception):
             raise self.verdict
@@ -317,7 +319,7 @@ class FakeTrainer:
         self.world = world
         self.run_uid = run_uid
         self.attempt_id = f"{UID}-{number}"
-        self.run_name = run_name(UID, number)
+        self.run_name = run_name(GENERATION, UID, number)
         self.sent = 0
 
     async def start(self) -> bool:

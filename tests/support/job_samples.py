@@ -8,6 +8,9 @@ from tunegate.contract.container import ContainerSpec, ResourceRequest
 from tunegate.control.records import AttemptRecord, JobRecord, JobState, NewDelivery, NewEvent
 from tunegate.control.store.protocol import Submission
 
+GENERATION = "0a1b2c3d"
+"""Of the stores of tests that name runs."""
+
 
 class ManualClock:
     """Time that moves when told to."""

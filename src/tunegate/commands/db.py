@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tunegate.control.store.choose import Administration, administration
 from tunegate.control.store.errors import StoreUnsafe
-from tunegate.control.store.schema import migrate, pending, state_of
+from tunegate.control.store.schema import check_current, migrate, pending, state_of
+from tunegate.control.store.sql import generation
 from tunegate.sdk.errors import TunegateError
 from tunegate.settings import SettingsError, load
 
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("status", help="which schema the store has, and what is missing")
     actions.add_parser("check", help="whether the store keeps what it is given; exit code 1: not")
+    actions.add_parser(
+        "renew", help="after a restore from a backup: what was launched since is not taken for lost"
+    )
     command = actions.add_parser("migrate", help="bring the schema up to date")
     command.add_argument("--to", type=int, metavar="N", help="no further than version N")
     command.add_argument(
@@ -44,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
                 return _status(store)
             case "check":
                 return _check(store)
+            case "renew":
+                return _renew(store)
             case _:
                 return _migrate(store, arguments.to, dry_run=arguments.dry_run)
     except StoreUnsafe as unsafe:
@@ -55,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _status(store: Administration) -> int:
     with store.schema(to_write=False) as db:
         state, missing = state_of(db), pending(db, store.known())
+        life = generation.present(db)
     _say(f"store     {store.place}")
     _say(f"schema    {state.version}; this release knows {store.known()[-1].version}")
     _say(
@@ -62,6 +69,7 @@ def _status(store: Administration) -> int:
         if state.min_writer
         else "writers   any"
     )
+    _say(f"life      {life or 'none yet'}")
     _say("missing   " + (", ".join(migration.name for migration in missing) or "nothing"))
     return 0
 
@@ -72,6 +80,14 @@ def _check(store: Administration) -> int:
     for what, problem in found:
         _say(f"  {what}: {problem or 'ok'}")
     return int(any(problem for _, problem in found))
+
+
+def _renew(store: Administration) -> int:
+    with store.schema(to_write=True) as db:
+        check_current(state_of(db), store.known())
+        before, now = generation.present(db), generation.renew(db)
+    _say(f"life      {now}, was {before}; start the gateways again")
+    return 0
 
 
 def _migrate(store: Administration, to: int | None, *, dry_run: bool) -> int:

@@ -71,7 +71,7 @@ class Actor:
     async def _perform(self, look: Look, action: Action) -> JobRecord | None:
         attempt = look.now.attempt
         if isinstance(action, Launch):
-            return await self._write(look, action, self._intent(look, action))
+            return await self._write(look, action, await self._intent(look, action))
         if attempt is None:
             return await self._write(look, action)
         match action:
@@ -89,10 +89,11 @@ class Actor:
             case _:
                 return await self._write(look, action)
 
-    def _intent(self, look: Look, action: Launch) -> AttemptRecord:
+    async def _intent(self, look: Look, action: Launch) -> AttemptRecord:
         return intended_attempt(
             look.now.job,
             action.number,
+            generation=await self.store.generation(),
             resume=action.resume,
             sealer=self.sealer,
             now_ms=look.now.now_ms,

@@ -13,10 +13,15 @@ RUN_PREFIX = "tg-"
 _NAME_CHARS = 20
 
 
-def run_name(uid: str, number: int) -> str:
-    """`tg-<20 of [a-z2-7]>-<number>`, at most 63 characters: valid for every engine."""
+def run_name(generation: str, uid: str, number: int) -> str:
+    """`tg-<generation>-<20 of [a-z2-7]>-<number>`, at most 63 characters: valid for every engine."""
     digest = base64.b32encode(hashlib.sha256(uid.encode()).digest()).decode().lower()
-    return f"{RUN_PREFIX}{digest[:_NAME_CHARS]}-{number}"
+    return f"{RUN_PREFIX}{generation}-{digest[:_NAME_CHARS]}-{number}"
+
+
+def is_of(generation: str, name: str) -> bool:
+    """Whether a run was launched in this life of the store."""
+    return name.startswith(f"{RUN_PREFIX}{generation}-")
 
 
 def claim_token(sealer: Sealer, attempt_id: str) -> Secret:
@@ -26,7 +31,14 @@ def claim_token(sealer: Sealer, attempt_id: str) -> Secret:
 
 
 def intended_attempt(
-    job: JobRecord, number: int, *, resume: bool, sealer: Sealer, now_ms: int, offline: bool = False
+    job: JobRecord,
+    number: int,
+    *,
+    generation: str,
+    resume: bool,
+    sealer: Sealer,
+    now_ms: int,
+    offline: bool = False,
 ) -> AttemptRecord:
     """The record that is stored before the engine hears of the run."""
     attempt_id = f"{job.uid}-{number}"
@@ -34,7 +46,7 @@ def intended_attempt(
         attempt_id=attempt_id,
         uid=job.uid,
         number=number,
-        run_name=run_name(job.uid, number),
+        run_name=run_name(generation, job.uid, number),
         launcher=job.launcher,
         token_hash=sealer.token_hash(claim_token(sealer, attempt_id).reveal()),
         created_ms=now_ms,

@@ -12,6 +12,7 @@ from tunegate.control.observation import Observation, Situation
 from tunegate.control.records import FINAL, AttemptRecord, JobRecord
 from tunegate.control.settings import ControlSettings
 from tunegate.control.sightings import sighted
+from tunegate.control.status_reports import pass_on
 from tunegate.control.store.protocol import JobStore
 from tunegate.sdk.launcher import EngineUnavailable, RunStatus
 
@@ -58,6 +59,7 @@ class Observer:
         folded = await self._fold(job, attempt)
         more = folded is not None and folded.is_full(PAGE)
         engine = _Engine() if more else await self._ask(attempt)
+        await self._hear(job, attempt, engine.run)
         now_ms = self._store.now_ms()
         seen = Observation(run=engine.run, trouble=engine.trouble, more_events=more)
         attempt = folded.attempt if folded else attempt
@@ -89,6 +91,15 @@ class Observer:
             attempt.attempt_id, attempt.folded_through, PAGE
         )
         return fold(job, attempt, events) if events else None
+
+    async def _hear(
+        self, job: JobRecord, attempt: AttemptRecord | None, run: RunStatus | None
+    ) -> None:
+        """What a program told its engine counts as if it had told us; it is folded at the next look."""
+        if attempt is None or run is None or run.report is None:
+            return
+        if job.container.protocol == "kubeflow" and attempt.ended_ms is None:
+            await pass_on(self._store, attempt, run.report)
 
     async def _ask(self, attempt: AttemptRecord | None) -> _Engine:
         if attempt is None or attempt.cleaned:

@@ -1,13 +1,15 @@
 """Runs that an engine holds and no open attempt accounts for: seen twice, then stopped and removed.
 
-Those of attempts that were given up go soon. Those that the store has no record of at all wait in quarantine: a database
-that was restored from an old backup must not kill the jobs that it has forgotten.
+Those of attempts that were given up go soon. Those that the store has no record of wait in quarantine, and are not
+touched at all when they were launched in another life of the store: a database that was restored from an old backup must
+not kill the jobs that it has forgotten.
 """
 
 import logging
+import math
 
 from tunegate.control.engines import Engines, bounded
-from tunegate.control.launching import RUN_PREFIX
+from tunegate.control.launching import RUN_PREFIX, is_of
 from tunegate.control.settings import ControlSettings
 from tunegate.control.store.protocol import JobStore
 from tunegate.sdk.launcher import FINISHED, EngineUnavailable
@@ -43,19 +45,25 @@ class Orphans:
         if not orphans:
             return
         given_up = await self._store.runs_on_record(launcher, sorted(orphans))
+        generation = await self._store.generation()
         now_ms = self._store.now_ms()
         for name in sorted(orphans):
+            is_new = (launcher, name) not in self._first_seen_ms
             first_ms = self._first_seen_ms.setdefault((launcher, name), now_ms)
-            if now_ms - first_ms >= self._wait_s(name in given_up) * 1000:
+            wait_s = self._wait_s(given_up=name in given_up, ours=is_of(generation, name))
+            if not is_new and now_ms - first_ms >= wait_s * 1000:
                 await self._remove(launcher, name)
-            elif name not in given_up and first_ms == now_ms:
+            elif name not in given_up and is_new:
+                until = "for good" if wait_s == math.inf else "for now"
                 logger.warning(
-                    "the run %s on %s is unknown here; it is left alone for now", name, launcher
+                    "the run %s on %s is unknown here; it is left alone %s", name, launcher, until
                 )
 
-    def _wait_s(self, given_up: bool) -> float:
+    def _wait_s(self, *, given_up: bool, ours: bool) -> float:
         """A run of an attempt that was given up goes soon. Of any other the store may have lost the memory."""
-        return self._settings.lease_s if given_up else self._settings.orphan_quarantine_s
+        if given_up:
+            return self._settings.lease_s
+        return self._settings.orphan_quarantine_s if ours else math.inf
 
     async def _remove(self, launcher: str, name: str) -> None:
         engine = self._engines.get(launcher)

@@ -42,12 +42,21 @@ async def report(
 
 async def record(store: JobStore, attempt: AttemptRecord, status: TrainerStatus) -> bool:
     """Store what the status says; False when the attempt is over. Raises rate_limited."""
-    after = max(0, attempt.received_through - _TAIL)
-    before = _progress_of(await store.read_trainer_events(attempt.attempt_id, after, _TAIL))
+    before = await _newest(store, attempt)
     if _is_early(attempt, before, status, store.now_ms()):
         raise TunegateError("rate_limited", retry_after_s=MIN_INTERVAL_S)
     events = events_of(status, before)
     return await store.append_trainer_events(attempt.attempt_id, events) is not None
+
+
+async def pass_on(store: JobStore, attempt: AttemptRecord, status: TrainerStatus) -> None:
+    """Store what an engine repeats of a report, where it is news and its time has come."""
+    before = await _newest(store, attempt)
+    if _is_early(attempt, before, status, store.now_ms()):
+        return
+    events = events_of(status, before)
+    if any(_is_news(event, before, attempt) for event in events):
+        await store.append_trainer_events(attempt.attempt_id, events)
 
 
 def events_of(status: TrainerStatus, before: ProgressEvent | None) -> list[TrainerEvent]:
@@ -97,6 +106,18 @@ def _is_early(
         return False
     completes = status.progress_percentage == _COMPLETE and (before is None or _share(before) < 1)
     return not completes and now_ms - attempt.last_seen_ms < MIN_INTERVAL_S * 1000
+
+
+def _is_news(event: TrainerEvent, before: ProgressEvent | None, attempt: AttemptRecord) -> bool:
+    if isinstance(event, MetricsEvent):
+        return not event.values.items() <= attempt.latest.items()
+    return event != before
+
+
+async def _newest(store: JobStore, attempt: AttemptRecord) -> ProgressEvent | None:
+    """How far the attempt was."""
+    after = max(0, attempt.received_through - _TAIL)
+    return _progress_of(await store.read_trainer_events(attempt.attempt_id, after, _TAIL))
 
 
 def _share(progress: ProgressEvent) -> float:

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import apsw
 
+from support.job_samples import GENERATION
 from tunegate.control.store.schema import migrate
 from tunegate.control.store.sql.statement import Transaction as SqlTransaction
 from tunegate.control.store.sql.statement import Work
@@ -23,6 +24,7 @@ class InlineStore(SqlStore):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self._clock = clock
+        self._generation = GENERATION
         self.db = apsw.Connection(":memory:")
         self.db.execute("PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ON")
 

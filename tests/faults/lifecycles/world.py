@@ -228,7 +228,7 @@ class World:
             self.receiver.down_until_s = self.loop.now_s + self.chance.uniform(1, 100)
 
     async def _verify(
-        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent
+        self, job: JobRecord, attempt: AttemptRecord, claim: SucceededEvent | None
     ) -> ManifestVerdict:
         await asyncio.sleep(0.05)
         if self.chance.random() < 0.03:

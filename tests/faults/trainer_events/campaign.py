@@ -13,7 +13,7 @@ from faults.trainer_events.oracle import Expected, expected
 from faults.trainer_events.stream import Packet, Stream, Told, stream
 from support.control_world import FakeEngine
 from support.front import body
-from support.job_samples import ManualClock, event, job
+from support.job_samples import GENERATION, ManualClock, event, job
 from tunegate.contract.attempt import ClaimRequest, EventBatch
 from tunegate.contract.job import JobEvent
 from tunegate.contract.request import TrainRequest
@@ -50,6 +50,7 @@ class Cohort:
         self.streams = [stream(seed) for seed in seeds]
         self.chance = random.Random(seeds.start)
         self.store, self.clock = store, clock
+        store._generation = GENERATION
         self.engine = FakeEngine()
         self.engine.queue_depth = 10 * COHORT
         self.sealer = Sealer(folder / "key")
@@ -101,7 +102,7 @@ class Cohort:
         mine = [(one, one.attempts[number - 1]) for one in self.streams if len(one.attempts) >= number]  # fmt: skip
         for _ in range(20):
             await self._reconcile(10.0)
-            waiting = [o for o, _ in mine if run_name(uid_of(o), number) not in self.engine.runs]
+            waiting = [o for o, _ in mine if run_name(GENERATION, uid_of(o), number) not in self.engine.runs]
             if not waiting:
                 break
         await asyncio.gather(*(self._start(one, number) for one, _ in mine))
@@ -136,7 +137,7 @@ class Cohort:
         self, one: Stream, told: Told, number: int, *, lost: bool
     ) -> Callable[[], Awaitable[None]]:
         async def end() -> None:
-            name = run_name(uid_of(one), number)
+            name = run_name(GENERATION, uid_of(one), number)
             if lost:
                 self.engine.say(name, RunState.FAILED, failure="run_lost")
             else:

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from support.control_world import UID, FakeEngine, FakeReceiver, FakeTrainer, World
+from support.job_samples import GENERATION
 from support.situations import SUCCEEDED
 from tunegate.contract.attempt import PhaseEvent, ProgressEvent
 from tunegate.contract.job import WebhookBody
@@ -83,7 +84,7 @@ class MortalWorld(World):
         super().__init__(path, control=ControlSettings(grace_s=10.0, lease_s=3.0))
         self.real_engine = FakeEngine()
         self.real_receiver = FakeReceiver()
-        self.real_engine.output[run_name(UID, 1)] = b"log\n"
+        self.real_engine.output[run_name(GENERATION, UID, 1)] = b"log\n"
         self.store = Mortal(self.sqlite, self.failpoints)
         self.engine = Mortal(self.real_engine, self.failpoints)
         self.receiver = Mortal(self.real_receiver, self.failpoints)

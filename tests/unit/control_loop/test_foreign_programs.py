@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from support.control_world import UID, FakeEngine, World
+from support.job_samples import GENERATION
 from support.job_samples import job as sample_job
 from tunegate.contract.attempt import ManifestFile, MetricsEvent, ProgressEvent
 from tunegate.contract.trainer_status import Metric, TrainerStatus
@@ -17,7 +18,7 @@ from tunegate.control.records import JobRecord, JobState
 from tunegate.control.store.protocol import Change
 from tunegate.sdk.launcher import RunState
 
-RUN = run_name(UID, 1)
+RUN = run_name(GENERATION, UID, 1)
 FOREIGN = msgspec.structs.replace(sample_job().container, protocol="kubeflow")
 LEFT = ManifestVerdict(files=[ManifestFile(path="model.bin", size_bytes=3, sha256="")])
 
@@ -156,6 +157,19 @@ async def test_reports_become_progress_and_metrics(world: World) -> None:
     progress = (await world.job()).progress
     assert progress is not None
     assert (progress.step, progress.percent) == (50, 100)
+
+
+async def test_what_its_engine_repeats_is_told_once(world: World) -> None:
+    half = status(50, current_step=25, total_steps=50, loss=1.0)
+    engine(world).say(RUN, RunState.RUNNING, report=half)
+    await world.pass_time(60)
+    assert [event.data["step"] for event in await world.events("job.progress")] == [25]
+    assert [event.data["values"] for event in await world.events("job.metrics")] == [{"loss": 1.0}]
+    engine(world).say(RUN, RunState.RUNNING, report=status(80, current_step=40, total_steps=50))
+    await world.pass_time(20)
+    progress = (await world.job()).progress
+    assert progress is not None
+    assert (progress.step, progress.loss) == (40, 1.0)
 
 
 async def test_a_report_says_that_it_runs_before_its_engine_does(world: World) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from support.control_world import UID, FakeEngine, World
+from support.job_samples import GENERATION
 from support.situations import SUCCEEDED
 from support.world import ROOT
 from tunegate.contract.attempt import (
@@ -28,7 +29,7 @@ from tunegate.sdk.mailbox import claim_uri, events_uri, mailbox
 from tunegate.sdk.storage import ObjectStore, StoreUnavailable
 from tunegate.storage.file import FileStore
 
-NAME = run_name(UID, 1)
+NAME = run_name(GENERATION, UID, 1)
 TRAINING = PhaseEvent(phase="training", detail="Training 240 steps")
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from support.control_world import AUTH_HEADER, UID, FakeEngine, FakeTrainer, World
+from support.job_samples import GENERATION
 from support.situations import FAILED, STOPPED, SUCCEEDED
 from tunegate.contract.attempt import MetricsEvent, NoteEvent, PhaseEvent, ProgressEvent
 from tunegate.contract.job import WebhookBody
@@ -130,8 +131,8 @@ class TestTheGoodWay:
 
 
 def test_run_names_fit_every_engine() -> None:
-    name = run_name("Some-UID_with/odd chars", 12)
-    assert name == run_name("Some-UID_with/odd chars", 12)
+    name = run_name(GENERATION, "Some-UID_with/odd chars", 12)
+    assert name == run_name(GENERATION, "Some-UID_with/odd chars", 12)
     assert name.startswith("tg-")
     assert name.endswith("-12")
     assert len(name) <= 63
@@ -341,7 +342,7 @@ class TestOrphans:
             attempt_fields={"cleaned": True, "ended_ms": world.clock.now_ms()},
         )
         assert await world.store.apply(given_up)
-        stray = run_name(job.uid, 1)
+        stray = run_name(GENERATION, job.uid, 1)
         world.engine.say(stray, RunState.RUNNING)
         world.engine.say("not-ours", RunState.RUNNING)
         orphans = world.reconciler._orphans
@@ -355,7 +356,7 @@ class TestOrphans:
         assert world.engine.cleaned == [stray]
 
     async def test_a_run_without_any_record_waits_in_quarantine(self, world: World) -> None:
-        stray = run_name("forgotten-by-a-restored-backup", 1)
+        stray = run_name(GENERATION, "forgotten", 1)
         world.engine.say(stray, RunState.RUNNING)
         orphans = world.reconciler._orphans
         await orphans.sweep()
@@ -365,6 +366,16 @@ class TestOrphans:
         world.clock.step(2)
         await orphans.sweep()
         assert world.engine.cancelled == [stray]
+
+    async def test_a_run_of_another_life_of_the_store_is_left_alone(self, world: World) -> None:
+        """A restored backup has forgotten jobs that are alive."""
+        world.engine.say(run_name("ffffffff", UID, 2), RunState.RUNNING)
+        world.engine.say("tg-of-an-older-release-1", RunState.RUNNING)
+        for _ in range(3):
+            await world.reconciler._orphans.sweep()
+            world.clock.step(world.control.orphan_quarantine_s + 1)
+        assert world.engine.cancelled == []
+        assert world.engine.cleaned == []
 
     async def test_known_runs_are_left_alone(self, world: World) -> None:
         await running(world)
@@ -391,7 +402,7 @@ async def test_an_engine_is_given_what_it_has_room_for_in_order(world: World) ->
     assert isinstance(engine, FakeEngine)
     engine.queue_depth = 2
     world.restart()
-    names = [run_name(f"uid-{number}", 1) for number in range(1, 5)]
+    names = [run_name(GENERATION, f"uid-{number}", 1) for number in range(1, 5)]
     for number in range(1, 5):
         await world.submit(job_id=f"job-{number}", uid=f"uid-{number}")
     await world.settle()

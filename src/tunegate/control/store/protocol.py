@@ -147,6 +147,10 @@ class JobStore(Protocol):
         """The store's clock."""
         ...
 
+    async def generation(self) -> str:
+        """Which life of the database this is, eight hexadecimal digits; another one begins after a restore."""
+        ...
+
     def on_event(self, listener: Callable[[str], None]) -> Callable[[], None]:
         """Call `listener(uid)` after each commit that changed the job or woke it: a hint, never the truth.
 

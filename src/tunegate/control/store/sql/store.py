@@ -33,6 +33,7 @@ from tunegate.control.store.sql import (
     audit,
     changes,
     gauges,
+    generation,
     jobs,
     leases,
     log,
@@ -56,6 +57,7 @@ class SqlStore(ABC):
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._generation: str | None = None
 
     @abstractmethod
     async def open(self) -> None: ...
@@ -89,6 +91,11 @@ class SqlStore(ABC):
 
     async def ping(self) -> None:
         await self._write(gauges.ping)
+
+    async def generation(self) -> str:
+        if self._generation is None:
+            self._generation = await self._read(generation.read)
+        return self._generation
 
     # Jobs
 
