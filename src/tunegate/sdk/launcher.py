@@ -11,6 +11,7 @@ from tunegate.contract.base import Strict, Wire
 from tunegate.contract.container import ContainerSpec
 from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.secret import Secret
+from tunegate.contract.trainer_status import TrainerStatus
 from tunegate.sdk.backend import NoOptions
 from tunegate.sdk.clock import Clock
 
@@ -83,6 +84,8 @@ class RunStatus(Wire):
     """One sentence for people: why it waits, why it ended."""
     exit_code: int | None = None
     failure: str | None = None
+    report: TrainerStatus | None = None
+    """How far the program is, where it told its engine: a hint, for programs that report and do not push events."""
 
 
 class EngineUnavailable(Exception):

@@ -10,14 +10,14 @@ Seconds = Annotated[float, Meta(gt=0)]
 Taint = dict[str, str | int]
 
 
-class KubeSettings(Strict):
+class KubeSettings(Strict, kw_only=True):
     """Where the cluster is, and what every run's pods get in it."""
 
     kubeconfig: str | None = None
     """A kubeconfig file; without one the service account of the gateway's own pod is used, else ~/.kube/config."""
     context: str | None = None
     """A context of the kubeconfig other than its current one."""
-    namespace: str = "default"
+    namespace: str
     """Where the runs live. The gateway needs the rights of deploy/kubernetes/rbac.yaml in it."""
     instance: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = "tunegate"
     """Label that tells this gateway's runs from another's: gateways that share a namespace need one each."""
