@@ -1,4 +1,4 @@
-"""Clients of S3 and STS: whose credentials, which endpoint, and every dial through the egress guard."""
+"""Clients of S3, STS and other services of AWS: whose credentials, which endpoint, and every dial through the egress guard."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -40,11 +40,11 @@ def s3_client(policy: StoragePolicy, auth: Auth | None) -> AbstractAsyncContextM
     return _client("s3", policy.s3_endpoint_url, _session(policy, auth or Auth()), policy, auth)
 
 
-def kms_client(
-    policy: StoragePolicy, endpoint_url: str | None
+def service_client(
+    service: str, policy: StoragePolicy, endpoint_url: str | None
 ) -> AbstractAsyncContextManager[Client]:
-    """A KMS client with this machine's own identity."""
-    return _client("kms", endpoint_url, _session(policy, Auth()), policy, None)
+    """A client of another AWS service (kms, sagemaker, logs) with this machine's own identity."""
+    return _client(service, endpoint_url, _session(policy, Auth()), policy, None)
 
 
 def _session(policy: StoragePolicy, auth: Auth) -> AioSession:

@@ -8,7 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tunegate.contract.training import StoragePolicy
 from tunegate.egress import EgressError
 from tunegate.sdk.key_service import DataKey, KeyServiceUnavailable, Place, WrongKey
-from tunegate.storage.aws import kms_client
+from tunegate.storage.aws import service_client
 from tunegate.storage.aws_errors import code_of
 
 _NEVER = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
@@ -36,7 +36,7 @@ class KmsKeys:
             allow_http=(self._endpoint_url or "").startswith("http://"),
             s3_region=self._region,
         )
-        client = kms_client(policy, self._endpoint_url)
+        client = service_client("kms", policy, self._endpoint_url)
         self._client = await self._stack.enter_async_context(client)
         return self
 

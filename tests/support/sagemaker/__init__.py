@@ -1,0 +1,5 @@
+"""A SageMaker on this machine: its API by recorded shapes, real state transitions, and containers that are processes."""
+
+from support.sagemaker.server import FakeSageMaker
+
+__all__ = ("FakeSageMaker",)
