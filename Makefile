@@ -82,8 +82,8 @@ bench-trainer: $(VENV)/.dev ## tokens per CPU-second beside its peers, first ste
 bench-trainer-gpu: $(VENV)/.dev ## Llamas of 1B and 8B on one GPU beside TRL; writes build/bench/trainer_gpu.json
 	$(BIN)/python -m tests.bench.trainer_gpu
 
-# Held to times, or to a machine that is quiet: in full only.
-NOT_IN_CI := --ignore tests/faults/replicas --ignore tests/faults/store/test_postgres_crashes.py
+# Held to times, on a machine that is quiet: in full only.
+NOT_IN_CI := --ignore tests/faults/replicas
 
 faults: $(VENV)/.dev ## all fault campaigns in full (docs/CAMPAIGNS.md); SLICE=ci for the share that CI runs
 	@awk -F ' *[|] *' '/^[|] `/ { gsub("`", "", $$2); printf "  %-33s %-11s %s\n", $$2, \

@@ -6,7 +6,15 @@ from textwrap import dedent
 
 
 def attribute_docs(owner: type) -> dict[str, str]:
-    """The docstring under each annotated field of a class, on one line."""
+    """The docstring under each annotated field of a class and of those of ours that it extends, on one line."""
+    found: dict[str, str] = {}
+    for part in reversed(owner.__mro__):
+        if part.__module__.partition(".")[0] == "tunegate":
+            found |= _own_docs(part)
+    return found
+
+
+def _own_docs(owner: type) -> dict[str, str]:
     tree = ast.parse(dedent(inspect.getsource(owner))).body[0]
     if not isinstance(tree, ast.ClassDef):
         return {}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 
@@ -23,6 +24,7 @@ GET = b"GET /train HTTP/1.1\r\n" + HOST + AUTH
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 SECOND = b"GET /train/smuggled HTTP/1.1\r\n" + HOST + AUTH + b"\r\n"
 
+STATUS_LINE = re.compile(rb"HTTP/1\.1 \d{3} ")
 AMBIGUOUS = {
     "length and chunks": POST + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + SECOND,
     "chunks and length": POST + CHUNKED + b"Content-Length: 5\r\n\r\n0\r\n\r\n" + SECOND,
@@ -97,7 +99,7 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_ends_the_connection(
 ) -> None:
     async with serving(make_app(), listen()) as url:
         answer = await all_of(url, AMBIGUOUS[name])
-    assert answer.count(b"HTTP/1.1 ") == 1, "nothing behind it is answered"
+    assert len(STATUS_LINE.findall(answer)) == 1, "nothing behind it is answered"
     head, _, body = answer.partition(b"\r\n\r\n")
     assert int(head.split()[1]) == 400
     assert json.loads(body)["code"] == "bad_http"
