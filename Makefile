@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu faults docs-code clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs-code clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -89,6 +89,15 @@ faults: $(VENV)/.dev ## all fault campaigns in full (docs/CAMPAIGNS.md); SLICE=c
 	@awk -F ' *[|] *' '/^[|] `/ { gsub("`", "", $$2); printf "  %-33s %-11s %s\n", $$2, \
 		"$(SLICE)" == "ci" ? "" : $$6 " min", "$(SLICE)" == "ci" ? $$5 : $$4 }' docs/CAMPAIGNS.md
 	$(BIN)/python -m pytest -q tests/faults $(if $(filter ci,$(SLICE)),$(NOT_IN_CI),--full-campaign)
+
+SLURM := build/engines/slurm
+
+engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run its tests (8 minutes), stop it
+	deploy/engines/slurm/install.sh
+	rm -rf $(SLURM)
+	deploy/engines/slurm/up.sh $(SLURM)
+	set -a; . $(SLURM)/engine.env; $(BIN)/python -m pytest -q tests/engines/slurm; code=$$?; \
+		deploy/engines/slurm/down.sh $(SLURM); exit $$code
 
 docs-code: $(VENV)/.dev ## rewrite what docs/ and config/ take from the code
 	$(BIN)/python -m tunegate.docs

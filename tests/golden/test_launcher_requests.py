@@ -1,0 +1,71 @@
+"""What a run becomes, launcher by launcher. `UPDATE_GOLDEN=1 pytest tests/golden` writes the files anew."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from golden.launcher_cases import METHODS, SIZES, golden_run
+from tunegate.contract.secret import redact_hook
+from tunegate.launchers.kubeflow import KubeflowLauncher
+from tunegate.launchers.kubeflow.settings import KubeflowSettings
+from tunegate.launchers.sagemaker import SageMakerLauncher
+from tunegate.launchers.sagemaker.settings import SageMakerSettings
+from tunegate.launchers.slurm import SlurmLauncher
+from tunegate.launchers.slurm.settings import SlurmSettings
+from tunegate.sdk.clock import SystemClock
+from tunegate.sdk.launcher import Launcher, LauncherContext
+
+HERE = Path(__file__).parent / "launchers"
+CONTEXT = LauncherContext(state_dir="/var/lib/tunegate", clock=SystemClock())
+
+
+def slurm() -> Launcher:
+    settings = SlurmSettings(
+        shared_dir="/shared/tunegate", user="tunegate", gpu_types={"A100": "gpu:a100"}
+    )
+    return SlurmLauncher(settings, CONTEXT)
+
+
+def kubeflow() -> Launcher:
+    settings = KubeflowSettings(
+        namespace="training", gpu_types={"A100": {"nvidia.com/gpu.product": "A100"}}
+    )
+    return KubeflowLauncher(settings, CONTEXT)
+
+
+def sagemaker() -> Launcher:
+    settings = SageMakerSettings(
+        role_arn="arn:aws:iam::123456789012:role/training",
+        s3_prefix="s3://operator/tunegate/",
+        region="eu-west-1",
+        image="123456789012.dkr.ecr.eu-west-1.amazonaws.com/trainer:1",
+    )
+    return SageMakerLauncher(settings, CONTEXT)
+
+
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {
+    "kubeflow": kubeflow,
+    "sagemaker": sagemaker,
+    "slurm": slurm,
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_request(name: str, method: str, size: str) -> None:
+    run = golden_run(method, size)
+    launcher = LAUNCHERS[name]()
+    problems, _ = launcher.review(run.container, run.options)
+    assert not problems
+    seen = msgspec.to_builtins(launcher.render(run), enc_hook=redact_hook)
+    assert run.claim_token.reveal() not in json.dumps(seen)
+    golden = HERE / f"{name}-{method}-{size}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(json.dumps(seen, indent=2, sort_keys=True) + "\n")
+    assert seen == json.loads(golden.read_text())
