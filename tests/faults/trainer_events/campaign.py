@@ -102,7 +102,11 @@ class Cohort:
         mine = [(one, one.attempts[number - 1]) for one in self.streams if len(one.attempts) >= number]  # fmt: skip
         for _ in range(20):
             await self._reconcile(10.0)
-            waiting = [o for o, _ in mine if run_name(GENERATION, uid_of(o), number) not in self.engine.runs]
+            waiting = [
+                o
+                for o, _ in mine
+                if run_name(GENERATION, uid_of(o), number) not in self.engine.runs
+            ]
             if not waiting:
                 break
         await asyncio.gather(*(self._start(one, number) for one, _ in mine))
