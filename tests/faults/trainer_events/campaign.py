@@ -151,7 +151,7 @@ class Cohort:
         return end
 
     async def _start(self, one: Stream, number: int) -> None:
-        self.engine.say(run_name(uid_of(one), number), RunState.RUNNING)
+        self.engine.say(run_name(GENERATION, uid_of(one), number), RunState.RUNNING)
         attempt_id = f"{uid_of(one)}-{number}"
         token = claim_token(self.sealer, attempt_id).reveal()
         await attempts.claim(self.context, attempt_id, token, ClaimRequest(run_uid=f"run-{number}-of-it"))  # fmt: skip
