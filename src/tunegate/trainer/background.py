@@ -12,16 +12,28 @@ from tunegate.trainer.stop import StopFlag
 T = TypeVar("T")
 LOOK_S = 0.1
 """How often a waiting main thread looks at the stop flag."""
+WORKERS = 6
+"""Threads for the blocking calls of the loop, such as reading a file."""
 
 
 class Background:
-    """A context manager; on leaving, what still runs is cancelled."""
+    """A context manager; on leaving, what still runs is cancelled.
+
+    All threads are there from the start: one that begins when the memory is used up can fail before it says that it has
+    begun, and Python waits for that word without end.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._workers = concurrent.futures.ThreadPoolExecutor(WORKERS, "background")
+        self._loop.set_default_executor(self._workers)
         self._thread = threading.Thread(target=self._serve, name="background", daemon=True)
 
     def __enter__(self) -> Self:
+        together = threading.Barrier(WORKERS + 1)
+        for _ in range(WORKERS):
+            self._workers.submit(together.wait)
+        together.wait()
         self._thread.start()
         return self
 
@@ -78,5 +90,5 @@ class Background:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._workers.shutdown()  # the loop's own way begins a thread for it
             self._loop.close()

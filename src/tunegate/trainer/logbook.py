@@ -22,6 +22,7 @@ from tunegate.contract.attempt import (
     TrainerEvent,
 )
 from tunegate.trainer.files import files_below
+from tunegate.trainer.scalars import write_scalars
 
 
 class Logbook:
@@ -62,14 +63,8 @@ class Logbook:
         """Bring the TensorBoard files up to date. The import is slow, so this is for quiet moments."""
         with self._lock:
             scalars, self._scalars = self._scalars, []
-        if not scalars:
-            return
-        from torch.utils.tensorboard.writer import SummaryWriter
-
-        with SummaryWriter(str(self.folder / "tensorboard")) as writer:
-            for event in scalars:
-                for name, value in event.values.items():
-                    writer.add_scalar(name, value, event.step)
+        if scalars:
+            write_scalars(self.folder / "tensorboard", scalars)
 
     def files(self) -> list[Path]:
         """All files, for the upload."""
