@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "LRU_CACHE_CAPACITY": "64",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -28,7 +29,8 @@ ENVIRONMENT = {
 """For libraries that read them when they are imported. Threads that spin while they wait take the cores from their
 neighbours: with other work on the machine, passive waiting was three times faster, and alone no slower. Products in
 bf16 are compiled for each number of tokens, which differs from pass to pass: of the thousand that torch and oneDNN would
-each keep, small models grew by 70 MB a step (measured: 1300 MB after twelve steps, with 64 kept 715, no slower).
+each keep, small models grew by 70 MB a step (measured: 1300 MB after twelve steps, with 64 kept 715, no slower). For the
+same reason the memory of a GPU grows in one piece: passes of ever other sizes would leave holes between fixed ones.
 """
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 EIGHT_BIT = frozenset({"adamw_8bit", "paged_adamw_8bit"})

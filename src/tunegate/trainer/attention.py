@@ -1,5 +1,7 @@
 """Attention that keeps packed examples apart: each segment is a causal attention of its own, no mask is built."""
 
+import functools
+import inspect
 import itertools
 from typing import Any
 
@@ -68,15 +70,29 @@ def _fused(
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
-    window_size = (-1 if window is None else window - 1, 0)
-    grouped = query.shape[1] != key.shape[1]
-    out = varlen_attn(
-        q, k, v, borders, borders, longest, longest,
-        scale=scaling, window_size=window_size, enable_gqa=grouped,
-    )  # fmt: skip
+    settings = _varlen_settings(query.shape[-1], scaling, window)
+    out = varlen_attn(q, k, v, borders, borders, longest, longest, **settings)
     if not isinstance(out, Tensor):
         raise NotSegmentable("the kernel returned more than its output")
     return out.unsqueeze(0)
+
+
+@functools.cache
+def _varlen_settings(size: int, scaling: float | None, window: int | None) -> dict[str, Any]:
+    """Causal attention in the words of this torch: 2.10 knows no scale and no window, 2.11 does not ask about groups.
+
+    The kernel itself takes fewer key heads than query heads in every version.
+    """
+    from torch.nn.attention.varlen import varlen_attn
+
+    known = inspect.signature(varlen_attn).parameters
+    if "window_size" not in known:
+        if scaling not in {None, size**-0.5} or window is not None:
+            raise NotSegmentable("torch 2.10 has no scale and no window here")
+        return {"is_causal": True}
+    window_size = (-1 if window is None else window - 1, 0)
+    grouped = {"enable_gqa": True} if "enable_gqa" in known else {}
+    return {"scale": scaling, "window_size": window_size, **grouped}
 
 
 def _by_segment(

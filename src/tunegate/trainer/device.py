@@ -38,10 +38,6 @@ class Device:
             return tensor.pin_memory().to(self.torch_device, non_blocking=True)
         return tensor
 
-    def synchronize(self) -> None:
-        if self.is_cuda:
-            torch.cuda.synchronize(self.torch_device)
-
 
 def pick_device(cpu_threads: int | None, place: Place = ALONE) -> Device:
     """A CUDA device of its own for each process of a node, where there are any; else its share of the CPUs.

@@ -37,6 +37,18 @@ class Isolation(StrEnum):
     SINGLE = "single"
     """One example per pass: right for every model."""
 
+    @property
+    def sentence(self) -> str:
+        """For the log."""
+        return ISOLATIONS[self]
+
+
+ISOLATIONS = {
+    Isolation.SEGMENTS: "packed examples: each has an attention of its own",
+    Isolation.MASK: "packed examples: kept apart by a mask, for this model can't be run segment by segment",
+    Isolation.SINGLE: "packed examples: none, for this model mixes them; it sees one example at a time",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

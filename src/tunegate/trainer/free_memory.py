@@ -4,7 +4,7 @@ import ctypes
 import gc
 import re
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -25,6 +25,21 @@ def free_memory(device: Device, neighbours: int = 1) -> int:
         return free + reserved - torch.cuda.memory_allocated(device.torch_device)
     alone = min(_rlimits(ROOT), default=NO_LIMIT)
     return min(alone, min(_machine(ROOT), default=NO_LIMIT) // neighbours)
+
+
+def watch_peak(device: Device) -> None:
+    """From now on; what loading took does not count."""
+    if device.is_cuda:
+        torch.cuda.reset_peak_memory_stats(device.torch_device)
+
+
+def tell_peak(device: Device, say: Callable[[str], None]) -> None:
+    """A line for the log on the most that was taken of a GPU since then."""
+    if not device.is_cuda:
+        return
+    tensors = torch.cuda.max_memory_allocated(device.torch_device) / 1e6
+    held = torch.cuda.max_memory_reserved(device.torch_device) / 1e6
+    say(f"memory: tensors took {tensors:.0f} MB at the peak, {held:.0f} MB were held for them")
 
 
 def release() -> None:

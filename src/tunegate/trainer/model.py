@@ -45,8 +45,8 @@ def load_model(
     if spec.quantization is not None:
         storage = precision.weights if sharded else torch.uint8
         settings["quantization_config"] = _quantization(spec.quantization, storage)
-        if device.is_cuda:
-            settings["device_map"] = {"": device.torch_device.index}
+    if device.is_cuda and (spec.quantization is not None or not sharded):
+        settings["device_map"] = {"": device.torch_device.index}  # straight from the files
     loader: Any = AutoModelForCausalLM
     try:
         model, report = loader.from_pretrained(

@@ -81,7 +81,8 @@ def train(run: Run) -> SucceededEvent | None:
     from tunegate.trainer.deliver import deliver
     from tunegate.trainer.device import choose_precision, pick_device
     from tunegate.trainer.export import Trained
-    from tunegate.trainer.free_memory import release
+    from tunegate.trainer.fitting import eased
+    from tunegate.trainer.free_memory import release, tell_peak, watch_peak
     from tunegate.trainer.identity import identity_of
     from tunegate.trainer.loop import Loop
     from tunegate.trainer.model import load_model, load_tokenizer
@@ -117,6 +118,7 @@ def train(run: Run) -> SucceededEvent | None:
     taken = taken_from_base(trained)
     ranks.rendezvous("loaded", stop)
     forward = _forward(trained, spec, ranks, device, precision)
+    say.say(forward.isolation.sentence)
     if spec.tuning.neftune_noise_alpha is not None:
         add_noise(forward.causal, spec.tuning.neftune_noise_alpha)
     optimizer = make_optimizer(trained, spec.tuning, device)
@@ -134,6 +136,7 @@ def train(run: Run) -> SucceededEvent | None:
     if fetching is not None:
         fetching.output_is_writable()
     plan = _fitted(plan, spec, forward, device, ranks, say)
+    plan = eased(plan, run.grant.memory_kills, say)
     objective, held_out = make_objective(forward, spec.tuning, data, plan, say, stop, ranks)
     loop = Loop(objective, optimizer, spec.tuning, plan, held_out, say, saver, stop, ranks=ranks)
     ranks.align(loop.parameters.values())
@@ -141,6 +144,7 @@ def train(run: Run) -> SucceededEvent | None:
         _resume(run, digest, loop, ranks)
 
     say.phase("training", f"{plan.total_steps} steps, {len(data.train)} examples")
+    watch_peak(device)
     try:
         loop.run()
     except StopRequested as request:
@@ -150,6 +154,7 @@ def train(run: Run) -> SucceededEvent | None:
         raise Stopped(request, saver.saved_step) from request
     finally:
         release()  # what the steps needed, for whatever comes now
+    tell_peak(device, say.say)
     forward = _unsharded(forward, spec, ranks)
     if run.output is None:
         return None

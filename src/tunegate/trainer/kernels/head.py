@@ -39,11 +39,13 @@ class _FrozenHead(torch.autograd.Function):
         for start in range(0, len(targets), rows):
             part = slice(start, start + rows)
             wanted = targets[part, None]
-            chances = torch.log_softmax((hidden[part] @ weight.t()).float(), -1)
-            losses[part] = chances.gather(1, wanted).squeeze(1).neg_()
+            logits = hidden[part] @ weight.t()
+            chances = torch.log_softmax(logits, -1, dtype=torch.float32)
+            found = chances.gather(1, wanted)
+            losses[part] = found.squeeze(1).neg()
             if slopes is not None:
-                chances.exp_().scatter_add_(1, wanted, chances.new_full(wanted.shape, -1.0))
-                torch.mm(chances.to(weight.dtype), weight, out=slopes[part])
+                torch.exp(chances, out=logits).scatter_(1, wanted, found.expm1().to(logits.dtype))
+                torch.mm(logits, weight, out=slopes[part])
         if slopes is not None:
             ctx.save_for_backward(slopes)
         return losses
