@@ -24,6 +24,8 @@ class ClaimGrant(Wire):
     resume: bool
     remaining_s: float
     secrets: TrainerSecrets
+    memory_kills: int = 0
+    """Attempts before this one that were killed for their memory: forward passes are to be halved so many times."""
 
 
 class PhaseEvent(Wire, tag_field="kind", tag="phase"):

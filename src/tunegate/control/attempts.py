@@ -49,6 +49,7 @@ async def grant_of(
         resume=attempt.resume,
         remaining_s=_remaining_s(job, attempt, store.now_ms()),
         secrets=trainer_secrets(full or redacted(job)),
+        memory_kills=job.memory_kills,
     )
 
 

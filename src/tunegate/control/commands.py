@@ -130,6 +130,8 @@ def _fresh_start(context: ControlContext) -> dict[str, Any]:
         "error": None,
         "queue_reason": None,
         "retries_left": context.control.retries,
+        "preemptions": 0,
+        "memory_kills": 0,
         "due_ms": context.store.now_ms(),
     }
 

@@ -20,6 +20,7 @@ from tunegate.control.actions import (
 from tunegate.control.observation import Situation
 from tunegate.control.pacing import soon
 from tunegate.control.records import RESULT_FILES, JobRecord, JobState
+from tunegate.control.retry_budget import spend
 from tunegate.control.sealed import ALL, REQUEST
 
 _STOPPING = {
@@ -125,7 +126,7 @@ def _recover(action: Recover, now: Situation) -> Effect:
         "state": JobState.RECOVERING,
         "phase": "recovering",
         "detail": detail,
-        "retries_left": now.job.retries_left - 1,
+        **spend(now.job, action.error.code),
         "used_ms": now.used_ms,
         "queue_reason": None,
     }

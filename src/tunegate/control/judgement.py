@@ -4,6 +4,7 @@ from tunegate.contract.attempt import FailedEvent, StoppedEvent, SucceededEvent
 from tunegate.control.actions import Action, Finish, Recover, VerifyManifest
 from tunegate.control.observation import Situation
 from tunegate.control.records import AttemptRecord, JobState
+from tunegate.control.retry_budget import may_try_again
 from tunegate.sdk.errors import BY_EXIT_CODE, job_error
 from tunegate.sdk.launcher import RunState, RunStatus
 
@@ -43,7 +44,8 @@ def failed(now: Situation, code: str, message: str | None = None) -> Finish | Re
     error = job_error(code, message)
     if error.retryable and now.remaining_ms <= 0:
         error = job_error("deadline_exceeded")
-    if error.retryable and now.job.retries_left > 0 and now.job.desired == "run":
+    again = error.retryable and may_try_again(now.job, error.code, now.settings)
+    if again and now.job.desired == "run":
         return Recover(error=error)
     return Finish(state=JobState.FAILED, detail=error.message, error=error)
 
@@ -74,6 +76,8 @@ def _by_engine(run: RunStatus | None, attempt: AttemptRecord | None) -> tuple[st
     """Code and message where the trainer left no last word that counts."""
     if run is None or run.state is RunState.ABSENT:
         return "run_lost", None
+    if run.failure == "out_of_memory":
+        return "memory_exceeded", run.reason or None  # engines know memory as a limit that kills
     if run.failure is not None:
         return run.failure, run.reason or None
     code = run.exit_code

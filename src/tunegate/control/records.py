@@ -87,6 +87,11 @@ class JobRecord(Wire):
     gpu_limit: int | None = None
     """GPUs that the running jobs of the tenant may hold, by the token that the job was submitted with."""
     retries_left: int = 0
+    """After trouble of the infrastructure."""
+    preemptions: int = 0
+    """Attempts that were stopped from outside."""
+    memory_kills: int = 0
+    """Attempts that their engine killed for their memory."""
     used_ms: int = 0
     """Running time of closed attempts; the open one is counted from its record."""
     last_sequence: int = 0

@@ -64,7 +64,11 @@ class ControlSettings(Strict):
     heartbeat_timeout_s: PositiveSeconds = 60.0
     """A trainer silent for so long is looked for at its engine."""
     retries: Count = 2
-    """New attempts after trouble of the infrastructure (preemption, a lost node); never after the user's errors."""
+    """New attempts after trouble of the infrastructure (a lost node, a store out of reach); never after the user's errors."""
+    preemption_retries: Count = 20
+    """New attempts after runs that were stopped from outside (preempted, drained, a spot instance taken back)."""
+    memory_retries: Count = 2
+    """New attempts after runs that their engine killed for their memory, each with forward passes half as large."""
     orphan_quarantine_s: PositiveSeconds = 86_400.0
     """A run that an engine holds and this store never heard of is stopped after so long: after a restore from a backup it may be a job's that is alive."""
     grace_s: Seconds = 120.0

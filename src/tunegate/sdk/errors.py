@@ -149,6 +149,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _failure("program_failed", None, "The program ended with an error of its own", "See the job's log."),
     _failure("output_missing", None, "The program ended well and left no result", "Let it write its result below output_uri."),
     _failure("killed", None, "The run was killed by a signal", "If it was the memory, ask for more; else retry.", origin=Origin.INFRA, retryable=True),
+    _failure("memory_exceeded", None, "The run was killed for its memory", "Ask for more memory, or lower micro_batch_size or max_sequence_length.", retryable=True),
     _failure("run_lost", None, "The run vanished from its engine", "Retry: it goes on from the last checkpoint.", origin=Origin.INFRA, retryable=True),
     _failure("launch_failed", None, "The engine refused the run", "See the message; mend the resources or the engine.", origin=Origin.INFRA),
     _failure("deadline_exceeded", None, "The job used up max_duration_minutes", "Raise max_duration_minutes and retry: it goes on from the last checkpoint."),

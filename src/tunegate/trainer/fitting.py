@@ -91,6 +91,18 @@ def fitted(
     return replace(plan, micro_tokens=tokens)
 
 
+def eased(plan: BatchPlan, kills: int, reporter: Reporter) -> BatchPlan:
+    """The plan with passes halved once for each attempt that was killed for its memory, down to the longest example."""
+    longest = int(plan.store.lengths.max())
+    tokens = max(plan.micro_tokens >> kills, min(longest, plan.micro_tokens))
+    if kills and tokens < plan.micro_tokens:
+        reporter.note(
+            f"forward passes have at most {tokens} tokens in place of {plan.micro_tokens}, for {kills} attempt(s) before "
+            "were killed for their memory; the batch stays the same"
+        )
+    return replace(plan, micro_tokens=tokens)
+
+
 def describe(found: MemoryNeed, free: int) -> str:
     """A line for the log."""
     parts = ", ".join(

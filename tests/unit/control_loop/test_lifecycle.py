@@ -31,6 +31,7 @@ from tunegate.control.actions import (
     VerifyManifest,
     Wait,
 )
+from tunegate.control.effects import effect_of
 from tunegate.control.lifecycle import decide
 from tunegate.control.observation import ManifestVerdict
 from tunegate.control.pacing import recovery_delay_s
@@ -236,6 +237,7 @@ class TestTheEnd:
             (run(R.FAILED, exit_code=73), None, None, "storage_unavailable"),
             (run(R.FAILED, exit_code=79), None, None, "gateway_unreachable"),
             (run(R.FAILED, exit_code=1, failure="run_lost"), None, None, "run_lost"),
+            (run(R.FAILED, exit_code=137, failure="out_of_memory"), None, None, "memory_exceeded"),
             (run(R.FAILED, exit_code=1, failure="killed"), STOPPED, None, "killed"),
         ],
     )
@@ -256,7 +258,6 @@ class TestTheEnd:
         [
             (run(R.FAILED, exit_code=67), FAILED, "data_invalid"),
             (run(R.FAILED, failure="out_of_memory"), FAILED, "data_invalid"),
-            (run(R.FAILED, exit_code=137, failure="out_of_memory"), None, "out_of_memory"),
             (run(R.FAILED, exit_code=65), None, "data_not_found"),
             (run(R.FAILED, exit_code=1), None, "trainer_crashed"),
             (run(R.FAILED, exit_code=3), None, "trainer_crashed"),
@@ -288,6 +289,37 @@ class TestTheEnd:
         action = _ended(run(R.FAILED, exit_code=-9), job={"retries_left": 0})
         assert isinstance(action, Finish)
         assert action.state is J.FAILED
+
+    @pytest.mark.parametrize(
+        ("ended", "spent"),
+        [
+            pytest.param({"failure": "interrupted"}, "preemptions", id="preempted"),
+            pytest.param({"failure": "out_of_memory"}, "memory_kills", id="killed for its memory"),
+            pytest.param({"exit_code": -9}, "retries_left", id="killed"),
+        ],
+    )
+    def test_each_kind_of_trouble_has_its_own_tries(
+        self, ended: dict[str, Any], spent: str
+    ) -> None:
+        budgets = {"preemptions": 20, "memory_kills": 2, "retries_left": 0}
+        plenty = {"preemptions": 0, "memory_kills": 0, "retries_left": 2}
+        status = run(R.FAILED, **ended)
+        assert isinstance(_ended(status, job=budgets | {spent: plenty[spent]}), Recover)
+        assert isinstance(_ended(status, job=plenty | {spent: budgets[spent]}), Finish)
+
+    def test_a_try_is_taken_from_the_budget_of_its_trouble(self) -> None:
+        killed = run(R.FAILED, failure="out_of_memory")
+        now = situation(J.RUNNING, run=killed, attempt={"ended_since_ms": LONG_AGO})
+        action = decide(now)
+        assert isinstance(action, Recover)
+        assert action.error.code == "memory_exceeded"
+        fields = effect_of(action, now).fields
+        assert (fields["memory_kills"], "retries_left" in fields) == (1, False)
+
+    def test_what_the_trainer_itself_calls_too_large_is_not_tried_again(self) -> None:
+        word_of_it = FailedEvent(code="out_of_memory", detail="Not even one example fits.")
+        action = _ended(run(R.FAILED, exit_code=74), attempt={"outcome": word(word_of_it)})
+        assert isinstance(action, Finish)
 
     def test_last_words_may_still_be_under_way(self) -> None:
         status = run(R.FAILED, exit_code=1)

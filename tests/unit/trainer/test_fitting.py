@@ -1,7 +1,8 @@
 """Forward passes that fit the memory: foretold, and after the memory did not suffice."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from tunegate.trainer import fitting, free_memory
 from tunegate.trainer.data import BatchPlan, PackedBatch, batch_plan
 from tunegate.trainer.data.tokens import ROW, TokenStore
 from tunegate.trainer.objective import Likelihood, Score
+from tunegate.trainer.reporter import Reporter
 from tunegate.trainer.state import TrainState
 
 STILL: dict[str, Any] = {"adapter": {"dropout": 0.0}}
@@ -38,6 +40,20 @@ def need(largest: LargestPass) -> MemoryNeed:
         base=1000, weights=0, adapters=0, gradients=0, optimizer=0, logits=0, slack=0,
         activations=largest.tokens, total=1000 + largest.tokens,
     )  # fmt: skip
+
+
+class TestEased:
+    """After attempts that were killed for their memory."""
+
+    @pytest.mark.parametrize(("kills", "tokens"), [(0, 2048), (1, 1024), (2, 512), (3, 300)])
+    def test_each_halves_the_passes_down_to_the_longest_example(
+        self, kills: int, tokens: int
+    ) -> None:
+        notes: list[str] = []
+        reporter = cast("Reporter", SimpleNamespace(note=notes.append))
+        found = fitting.eased(plan([100] * 31 + [300], max_sequence_length=400), kills, reporter)
+        assert found.micro_tokens == tokens
+        assert len(notes) == (kills > 0)
 
 
 class TestForetold:
