@@ -112,6 +112,8 @@ def _alive(now: Situation, attempt: AttemptRecord, run: RunStatus) -> Action:
     if silent and not now.trusts_exit_code:
         if running:
             return later(now, "No word from the trainer; its engine says that it runs.")
+        if run.state is RunState.PENDING:
+            return failed(now, "interrupted", "The engine took its place and put it back to wait.")
         lost = "The trainer fell silent and its engine says that it does not run."
         return failed(now, "run_lost", lost)
     changing = now.job.state not in (JobState.RUNNING, JobState.UPLOADING)

@@ -123,16 +123,24 @@ class SimEngine(Launcher):
             yield chunk
 
     def lose_a_node(self) -> None:
-        """Some run vanishes, or is reported as pre-empted."""
+        """Some run vanishes, is put back into the queue, or is reported as lost, pre-empted or too large."""
         running = sorted(name for name, held in self.held.items() if held.state is RunState.RUNNING)
         if not running:
             return
         held = self.held[self._chance.choice(running)]
         self._kill(held)
-        if self._chance.random() < 0.5:
-            self.held.pop(held.run.name)
-        else:
-            self._end(held, RunState.FAILED, None)
+        match self._chance.choice(["vanished", "queued", None, "interrupted", "out_of_memory"]):
+            case "vanished":
+                self.held.pop(held.run.name)
+            case "queued" if not held.cancelled:
+                held.processes = []
+                self._turn(held, RunState.PENDING)
+                self._spawn(self._schedule(held))
+            case "interrupted" | "out_of_memory" as failure:
+                held.failure = failure
+                self._end(held, RunState.FAILED, None)
+            case _:
+                self._end(held, RunState.FAILED, None)
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -155,12 +163,12 @@ class SimEngine(Launcher):
             return
         self._turn(held, RunState.RUNNING)
         copies = 2 if self._happens(0.05) else 1
-        held.processes = [Process() for _ in range(copies)]
-        for process in held.processes:
+        held.processes = processes = [Process() for _ in range(copies)]
+        for process in processes:
             self.started += 1
             process.task = self._spawn(self._program(held.run, process))
-        codes = [await self._code(process) for process in held.processes]
-        if held.state in FINISHED:
+        codes = [await self._code(process) for process in processes]
+        if held.state in FINISHED or held.processes is not processes:
             return
         # The engine reports one of them, as it is one object to it.
         code = next((code for code in codes if code != 78), codes[0])

@@ -179,11 +179,18 @@ class TestOnTheWay:
         assert isinstance(action, Wait)
         assert action.reason is not None
 
-    def test_silence_of_a_run_that_does_not_run_is_a_loss(self) -> None:
-        now = situation(J.RUNNING, run=run(R.PENDING), attempt={"last_seen_ms": LONG_AGO})
+    @pytest.mark.parametrize(
+        ("state", "code"),
+        [
+            pytest.param(R.STARTING, "run_lost", id="it starts anew by itself"),
+            pytest.param(R.PENDING, "interrupted", id="its queue took it back"),
+        ],
+    )
+    def test_silence_of_a_run_that_does_not_run_is_a_loss(self, state: R, code: str) -> None:
+        now = situation(J.RUNNING, run=run(state), attempt={"last_seen_ms": LONG_AGO})
         action = decide(now)
         assert isinstance(action, Recover)
-        assert action.error.code == "run_lost"
+        assert action.error.code == code
 
 
 class TestAbsence:
