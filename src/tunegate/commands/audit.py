@@ -1,105 +1,124 @@
 """`tunegate audit`: the audit log from the job store itself, beside a gateway that runs or without one."""
 
-import argparse
 import asyncio
-import os
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
+import click
 from msgspec import structs
 
 from tunegate.contract.audit import AuditHead
 from tunegate.control.audit import AuditFilter, Verifier
 from tunegate.control.audit_keeper import pages
 from tunegate.control.store.choose import make_store
-from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.store.sql.store import SqlStore
 from tunegate.sdk.clock import SystemClock
-from tunegate.sdk.errors import TunegateError
-from tunegate.settings import Settings, SettingsError, load
+from tunegate.terminal import output
+from tunegate.terminal.failures import Failure
+from tunegate.terminal.operating import trouble_told
+from tunegate.terminal.options import Group, config_option, json_option, settings
+
+T = TypeVar("T")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do, and which gateway's settings to go by."""
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML file (or TUNEGATE_CONFIG)"
-    )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    export = actions.add_parser("export", help="write the entries to standard output, one per line")
-    for name, meaning in (("since", "of then or later"), ("until", "before then")):
-        export.add_argument(
-            f"--{name}", type=moment_ms, metavar="TIME", help=f"only entries {meaning} (ISO 8601)"
-        )
-    export.add_argument("--tenant", help="only entries of this tenant")
-    export.add_argument(
-        "--kind", help="only entries of this kind, such as job.failed; `job.` is all of jobs"
-    )
-    actions.add_parser("head", help="the newest entry's number and hash, to be noted elsewhere")
-    check = actions.add_parser(
-        "verify", help="find entries that were removed, changed or moved; exit code 1: there are"
-    )
-    check.add_argument(
-        "--head", metavar="HASH", help="a head noted before: it must still be in the log"
-    )
-    check.add_argument(
-        "--file", type=Path, help="verify an export of the whole log instead of the store's"
-    )
+@click.group(cls=Group)
+@config_option
+@click.pass_context
+def command(ctx: click.Context, config: Path | None) -> None:
+    """Export the audit log, and find out whether anybody changed it.
+
+    Exit codes: 1, the log or the store is not in order; 2, the settings or a file can't be used.
+    """
+    ctx.obj = config
 
 
 def moment_ms(text: str) -> int:
-    """ISO 8601, in UTC where it does not say."""
-    moment = datetime.fromisoformat(text)
+    """ISO 8601, in UTC where it does not say; milliseconds since the epoch."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no time such as 2026-01-31T12:00Z") from None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it. Exit code 2: the settings or the file can't be used; 1: the log or the store is not in order."""
-    config = arguments.config or os.environ.get("TUNEGATE_CONFIG")
-    try:
-        if arguments.action == "verify" and arguments.file is not None:
-            return _report(*_verify_file(arguments.file, arguments.head))
-        settings, _ = load(Path(config) if config else None, os.environ)
-        return asyncio.run(_with_store(settings, arguments))
-    except SettingsError as error:
-        return _fail(error.problems, 2)
-    except (OSError, ValueError) as error:
-        return _fail([str(error)], 2)
-    except StoreUnsafe as unsafe:
-        return _fail([str(unsafe)], 1)
-    except TunegateError as error:
-        return _fail([error.detail], 1)
+@command.command()
+@click.option(
+    "--since", type=moment_ms, metavar="TIME", help="Only entries of then or later (ISO 8601)."
+)
+@click.option(
+    "--until", type=moment_ms, metavar="TIME", help="Only entries before then (ISO 8601)."
+)
+@click.option("--tenant", metavar="NAME", help="Only entries of this tenant.")
+@click.option(
+    "--kind", help="Only entries of this kind, such as job.failed; `job.` is all of jobs."
+)
+@click.pass_obj
+def export(
+    config: Path | None, since: int | None, until: int | None, tenant: str | None, kind: str | None
+) -> None:
+    """Write the entries to standard output, one JSON object per line."""
+    wanted = AuditFilter(tenant=tenant, kind=kind, since_ms=since, until_ms=until)
+
+    async def write(store: SqlStore) -> None:
+        async for line in _lines(store, wanted):
+            sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.flush()
+
+    _with_store(config, write)
 
 
-async def _with_store(settings: Settings, arguments: argparse.Namespace) -> int:
-    chosen = structs.replace(settings.store, migrate_at_start=False)
-    store = make_store(chosen, settings.store_path, SystemClock())
-    await store.open_to_read()
-    try:
-        match arguments.action:
-            case "export":
-                async for line in _lines(store, _filter(arguments)):
-                    sys.stdout.buffer.write(line + b"\n")
-                sys.stdout.flush()
-                return 0
-            case "head":
-                head = await store.audit_head()
-                sys.stdout.write(f"{head.sequence} {head.hash}\n")
-                return 0
-            case _:
-                return _report(*await _verify_store(store, arguments.head))
-    finally:
-        await store.close()
+@command.command()
+@json_option
+@click.pass_obj
+def head(config: Path | None, as_json: bool) -> None:
+    """The newest entry's number and hash, to be noted elsewhere."""
+    newest = _with_store(config, lambda store: store.audit_head())
+    if as_json:
+        output.as_json(newest)
+    else:
+        output.say(f"{newest.sequence} {newest.hash}")
 
 
-def _filter(arguments: argparse.Namespace) -> AuditFilter:
-    return AuditFilter(
-        tenant=arguments.tenant,
-        kind=arguments.kind,
-        since_ms=arguments.since,
-        until_ms=arguments.until,
-    )
+@command.command()
+@click.option(
+    "--head", "anchor", metavar="HASH", help="A head noted before: it must still be in the log."
+)
+@click.option("--file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Verify an export of the whole log instead of the store's.")  # fmt: skip
+@json_option
+@click.pass_obj
+def verify(config: Path | None, anchor: str | None, file: Path | None, as_json: bool) -> None:
+    """Find entries that were removed, changed or moved; exit code 1: there are."""
+    if file is not None:
+        with trouble_told():
+            verifier, newest = _verify_file(file, anchor), None
+    else:
+        verifier, newest = _with_store(config, lambda store: _verify_store(store, anchor))
+    problems = verifier.finish(newest)
+    if problems:
+        raise Failure(problems)
+    last = verifier.head
+    if as_json:
+        output.as_json({"entries": verifier.count, "head": last})
+    else:
+        output.say(f"{verifier.count} entries are as they were written; entry {last.sequence} has hash {last.hash}")  # fmt: skip
+
+
+def _with_store(config: Path | None, ask: Callable[[SqlStore], Awaitable[T]]) -> T:
+    async def asked() -> T:
+        found = structs.replace(chosen.store, migrate_at_start=False)
+        store = make_store(found, chosen.store_path, SystemClock())
+        await store.open_to_read()
+        try:
+            return await ask(store)
+        finally:
+            await store.close()
+
+    with trouble_told():
+        chosen, _ = settings(config)
+        return asyncio.run(asked())
 
 
 async def _lines(store: SqlStore, wanted: AuditFilter) -> AsyncGenerator[bytes]:
@@ -111,12 +130,12 @@ async def _lines(store: SqlStore, wanted: AuditFilter) -> AsyncGenerator[bytes]:
 async def _verify_store(store: SqlStore, anchor: str | None) -> tuple[Verifier, AuditHead | None]:
     """A gateway may go on writing: what it adds meanwhile is not looked at, what it trims is read anew."""
     while True:
-        head, verifier = await store.audit_head(), Verifier(anchor)
+        newest, verifier = await store.audit_head(), Verifier(anchor)
         async for line in _lines(store, AuditFilter()):
-            if verifier.head.sequence < head.sequence:
+            if verifier.head.sequence < newest.sequence:
                 verifier.take(line)
         if await _first(store) == verifier.first or verifier.count == 0:
-            return verifier, head
+            return verifier, newest
 
 
 async def _first(store: SqlStore) -> int:
@@ -124,26 +143,9 @@ async def _first(store: SqlStore) -> int:
     return found[0][0] if found else 0
 
 
-def _verify_file(file: Path, anchor: str | None) -> tuple[Verifier, None]:
+def _verify_file(file: Path, anchor: str | None) -> Verifier:
     verifier = Verifier(anchor)
     with file.open("rb") as lines:
         for line in lines:
             verifier.take(line.rstrip(b"\n"))
-    return verifier, None
-
-
-def _report(verifier: Verifier, head: AuditHead | None) -> int:
-    problems = verifier.finish(head)
-    if problems:
-        return _fail(problems, 1)
-    newest = verifier.head
-    sys.stdout.write(
-        f"{verifier.count} entries are as they were written; entry {newest.sequence} has hash {newest.hash}\n"
-    )
-    return 0
-
-
-def _fail(problems: list[str], code: int) -> int:
-    for problem in problems:
-        sys.stderr.write(f"tunegate: {problem}\n")
-    return code
+    return verifier

@@ -1,16 +1,13 @@
 """`tunegate config`: the documented defaults, a file to start from."""
 
-import argparse
 import sys
 
-from tunegate.docs.config import render_config
+import click
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """It takes none."""
+@click.command()
+def command() -> None:
+    """Print every setting with its default, as TOML."""
+    from tunegate.docs.config import render_config
 
-
-def run(_arguments: argparse.Namespace) -> int:
-    """Print them."""
     sys.stdout.write(render_config())
-    return 0

@@ -1,116 +1,128 @@
 """`tunegate db`: the job store from outside a gateway."""
 
-import argparse
-import os
-import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from tunegate.control.store.choose import Administration, administration
-from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.store.schema import check_current, migrate, pending, state_of
 from tunegate.control.store.sql import generation
 from tunegate.sdk.errors import TunegateError
-from tunegate.settings import SettingsError, load
+from tunegate.terminal import output
+from tunegate.terminal.exits import ExitCode
+from tunegate.terminal.failures import Failure
+from tunegate.terminal.operating import trouble_told
+from tunegate.terminal.options import Group, config_option, json_option, settings
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do, and which gateway's settings to go by."""
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML file (or TUNEGATE_CONFIG)"
+@click.group(cls=Group)
+@config_option
+@click.pass_context
+def command(ctx: click.Context, config: Path | None) -> None:
+    """Look at the job store, check it, bring its schema up to date.
+
+    Exit codes: 1, the store is not in order; 2, the settings can't be used.
+    """
+    ctx.obj = config
+
+
+def _store(config: Path | None) -> Administration:
+    with trouble_told():
+        chosen, _ = settings(config)
+        return administration(chosen.store, chosen.store_path)
+
+
+@command.command()
+@json_option
+@click.pass_obj
+def status(config: Path | None, as_json: bool) -> None:
+    """Which schema the store has, and what is missing."""
+    store = _store(config)
+    with _telling(store), store.schema(to_write=False) as db:
+        state, missing = state_of(db), [m.name for m in pending(db, store.known())]
+        life, newest = generation.present(db), store.known()[-1].version
+    if as_json:
+        output.as_json(
+            {"store": store.place, "schema": state.version, "newest": newest, "min_writer": state.min_writer,
+             "life": life, "missing": missing}
+        )  # fmt: skip
+        return
+    writers = f"any that know schema {state.min_writer}" if state.min_writer else "any"
+    output.facts(
+        [
+            ("store", store.place),
+            ("schema", f"{state.version}; this release knows {newest}"),
+            ("writers", writers),
+            ("life", life or "none yet"),
+            ("missing", ", ".join(missing) or "nothing"),
+        ],
+        width=8,
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("status", help="which schema the store has, and what is missing")
-    actions.add_parser("check", help="whether the store keeps what it is given; exit code 1: not")
-    actions.add_parser(
-        "renew", help="after a restore from a backup: what was launched since is not taken for lost"
-    )
-    command = actions.add_parser("migrate", help="bring the schema up to date")
-    command.add_argument("--to", type=int, metavar="N", help="no further than version N")
-    command.add_argument(
-        "--dry-run", action="store_true", help="print the SQL instead of running it"
-    )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it. Exit code 2: the settings can't be used; 1: the store can't."""
-    file = arguments.config or os.environ.get("TUNEGATE_CONFIG")
-    try:
-        settings, _ = load(Path(file) if file else None, os.environ)
-        store = administration(settings.store, settings.store_path)
-    except SettingsError as error:
-        return _fail(error.problems, 2)
-    except ValueError as error:
-        return _fail([str(error)], 2)
-    try:
-        match arguments.action:
-            case "status":
-                return _status(store)
-            case "check":
-                return _check(store)
-            case "renew":
-                return _renew(store)
-            case _:
-                return _migrate(store, arguments.to, dry_run=arguments.dry_run)
-    except StoreUnsafe as unsafe:
-        return _fail([str(unsafe)], 1)
-    except TunegateError as error:
-        return _fail([f"{error} ({store.place}: {error.__cause__})"], 1)
+@command.command()
+@json_option
+@click.pass_obj
+def check(config: Path | None, as_json: bool) -> int:
+    """Whether the store keeps what it is given; exit code 1: not."""
+    store = _store(config)
+    with _telling(store):
+        found = list(store.checks())
+    if as_json:
+        checks = [{"check": what, "problem": problem} for what, problem in found]
+        output.as_json({"store": store.place, "checks": checks})
+    else:
+        output.say(store.place)
+        for what, problem in found:
+            output.say(f"  {what}: {problem or 'ok'}")
+    return ExitCode.FAILED if any(problem for _, problem in found) else ExitCode.OK
 
 
-def _status(store: Administration) -> int:
-    with store.schema(to_write=False) as db:
-        state, missing = state_of(db), pending(db, store.known())
-        life = generation.present(db)
-    _say(f"store     {store.place}")
-    _say(f"schema    {state.version}; this release knows {store.known()[-1].version}")
-    _say(
-        f"writers   any that know schema {state.min_writer}"
-        if state.min_writer
-        else "writers   any"
-    )
-    _say(f"life      {life or 'none yet'}")
-    _say("missing   " + (", ".join(migration.name for migration in missing) or "nothing"))
-    return 0
-
-
-def _check(store: Administration) -> int:
-    _say(store.place)
-    found = list(store.checks())
-    for what, problem in found:
-        _say(f"  {what}: {problem or 'ok'}")
-    return int(any(problem for _, problem in found))
-
-
-def _renew(store: Administration) -> int:
-    with store.schema(to_write=True) as db:
+@command.command()
+@json_option
+@click.pass_obj
+def renew(config: Path | None, as_json: bool) -> None:
+    """After a restore from a backup: what was launched since is not taken for lost."""
+    store = _store(config)
+    with _telling(store), store.schema(to_write=True) as db:
         check_current(state_of(db), store.known())
         before, now = generation.present(db), generation.renew(db)
-    _say(f"life      {now}, was {before}; start the gateways again")
-    return 0
+    if as_json:
+        output.as_json({"life": now, "before": before})
+    else:
+        output.say(f"life      {now}, was {before}; start the gateways again")
 
 
-def _migrate(store: Administration, to: int | None, *, dry_run: bool) -> int:
-    if dry_run:
-        with store.schema(to_write=False) as db:
-            missing = [m for m in pending(db, store.known()) if to is None or m.version <= to]
-        for migration in missing:
-            _say(f"-- {migration.name}\n{migration.script}")
-        return 0
-    with store.schema(to_write=True) as db:
-        applied = migrate(db, store.known(), time.time_ns() // 1_000_000, to)
-    for migration in applied:
-        _say(f"applied {migration.name}")
-    if not applied:
-        _say("nothing to do")
-    return 0
+@command.command("migrate")
+@click.option("--to", type=int, metavar="N", help="No further than version N.")
+@click.option("--dry-run", is_flag=True, help="Print the SQL instead of running it.")
+@json_option
+@click.pass_obj
+def migrate_(config: Path | None, to: int | None, dry_run: bool, as_json: bool) -> None:
+    """Bring the schema up to date."""
+    store = _store(config)
+    with _telling(store), store.schema(to_write=not dry_run) as db:
+        if dry_run:
+            done = [m for m in pending(db, store.known()) if to is None or m.version <= to]
+        else:
+            done = migrate(db, store.known(), time.time_ns() // 1_000_000, to)
+    if as_json:
+        output.as_json({"applied": [] if dry_run else [m.name for m in done], "pending": [m.name for m in done] if dry_run else []})  # fmt: skip
+        return
+    for migration in done:
+        output.say(f"-- {migration.name}\n{migration.script}" if dry_run else f"applied {migration.name}")  # fmt: skip
+    if not done and not dry_run:
+        output.say("nothing to do")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _fail(problems: list[str], code: int) -> int:
-    for problem in problems:
-        sys.stderr.write(f"tunegate: {problem}\n")
-    return code
+@contextmanager
+def _telling(store: Administration) -> Generator[None]:
+    """Trouble, with the store's place in it; the password is not."""
+    with trouble_told():
+        try:
+            yield
+        except TunegateError as error:
+            raise Failure(f"{error} ({store.place}: {error.__cause__})") from None

@@ -1,83 +1,140 @@
 """`tunegate keys`: the keys that seal credentials. A gateway that runs notices a change by itself."""
 
-import argparse
 import asyncio
-import os
-import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 from msgspec import structs
 
 from tunegate.control.key_file import change_ring, read_ring
-from tunegate.control.keyring import KeyFileUnsafe, KeyRing, retiring, rotating, staging
+from tunegate.control.keyring import KeyRing, retiring, rotating, staging
 from tunegate.control.rewrapping import keys_in_use, rewrap
 from tunegate.control.sealer import SERVICE, Sealer
 from tunegate.control.store.choose import make_store
-from tunegate.control.store.errors import StoreUnsafe
 from tunegate.control.store.sql.store import SqlStore
 from tunegate.sdk.clock import SystemClock
-from tunegate.sdk.errors import TunegateError
-from tunegate.settings import Settings, SettingsError, load
+from tunegate.settings import Settings
 from tunegate.storage.kms import KmsKeys
+from tunegate.terminal import output
+from tunegate.terminal.failures import Failure
+from tunegate.terminal.operating import trouble_told
+from tunegate.terminal.options import Group, config_option, json_option, settings
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do, and which gateway's settings to go by."""
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML file (or TUNEGATE_CONFIG)"
-    )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("status", help="the keys, and how many jobs' secrets hang on each")
-    actions.add_parser(
-        "stage",
-        help="make a new key that nothing is sealed with yet; for gateways whose key files change one after the other",
-    )
-    actions.add_parser("rotate", help="seal with the staged key from now on, or with a new one")
-    actions.add_parser(
-        "rewrap", help="move the secrets of live jobs to the newest key; running gateways do it too"
-    )
-    retire = actions.add_parser(
-        "retire", help="remove a key for good; what it sealed, in backups too, can't be opened then"
-    )
-    retire.add_argument("key", nargs="?", help="its id (all old ones that nothing uses)")
+@click.group(cls=Group)
+@config_option
+@click.pass_context
+def command(ctx: click.Context, config: Path | None) -> None:
+    """Look at the keys that seal credentials, rotate and retire them.
+
+    Exit codes: 1, it can't be done now; 2, the settings or the key file can't be used.
+    """
+    ctx.obj = config
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it. Exit code 2: the settings or the key file can't be used; 1: it can't be done now."""
-    file = arguments.config or os.environ.get("TUNEGATE_CONFIG")
-    try:
-        settings, _ = load(Path(file) if file else None, os.environ)
-        match arguments.action:
-            case "status":
-                _show(read_ring(settings.key_path), asyncio.run(_usage(settings)), settings)
-            case "stage":
-                ring = change_ring(settings.key_path, lambda ring: staging(ring, _now()))
-                _say(f"{ring.staged} is staged; `tunegate keys rotate` puts it to use")
-            case "rotate":
-                ring = change_ring(settings.key_path, lambda ring: rotating(ring, _now()))
-                _say(f"{ring.active} seals from now on")
-            case "rewrap":
-                _say(f"{asyncio.run(_rewrap(settings))} jobs moved to the newest key")
-            case _:
-                return _retire(settings, arguments.key)
-    except SettingsError as error:
-        return _fail(error.problems, 2)
-    except (KeyFileUnsafe, OSError, ValueError) as error:
-        return _fail([str(error)], 2)
-    except StoreUnsafe as unsafe:
-        return _fail([str(unsafe)], 1)
-    except TunegateError as error:
-        return _fail([error.detail], 1)
-    return 0
+@command.command()
+@json_option
+@click.pass_obj
+def status(config: Path | None, as_json: bool) -> None:
+    """The keys, and how many jobs' secrets hang on each."""
+    with trouble_told():
+        chosen, _ = settings(config)
+        found = _roles(read_ring(chosen.key_path), asyncio.run(_usage(chosen)), chosen)
+    if as_json:
+        names = ("key", "role", "jobs")
+        output.as_json({"keys": [dict(zip(names, row, strict=True)) for row in found]})
+    else:
+        for name, role, used in found:
+            output.say(f"{name}  {role}  {used} in use")
 
 
-def _show(ring: KeyRing, used: Counter[str], settings: Settings) -> None:
-    service = settings.keys.kms_key_id
-    names = [SERVICE + service] if service else []
-    known = [*names, *ring.keys]
+@command.command()
+@json_option
+@click.pass_obj
+def stage(config: Path | None, as_json: bool) -> None:
+    """Make a new key that nothing is sealed with yet.
+
+    For gateways whose key files change one after the other.
+    """
+    with trouble_told():
+        chosen, _ = settings(config)
+        ring = change_ring(chosen.key_path, lambda ring: staging(ring, _now()))
+    if as_json:
+        output.as_json({"staged": ring.staged})
+    else:
+        output.say(f"{ring.staged} is staged; `tunegate keys rotate` puts it to use")
+
+
+@command.command()
+@json_option
+@click.pass_obj
+def rotate(config: Path | None, as_json: bool) -> None:
+    """Seal with the staged key from now on, or with a new one."""
+    with trouble_told():
+        chosen, _ = settings(config)
+        ring = change_ring(chosen.key_path, lambda ring: rotating(ring, _now()))
+    if as_json:
+        output.as_json({"active": ring.active})
+    else:
+        output.say(f"{ring.active} seals from now on")
+
+
+@command.command("rewrap")
+@json_option
+@click.pass_obj
+def rewrap_(config: Path | None, as_json: bool) -> None:
+    """Move the secrets of live jobs to the newest key; running gateways do it too."""
+    with trouble_told():
+        chosen, _ = settings(config)
+        moved = asyncio.run(_rewrap(chosen))
+    if as_json:
+        output.as_json({"moved": moved})
+    else:
+        output.say(f"{moved} jobs moved to the newest key")
+
+
+@command.command()
+@click.argument("key", required=False)
+@json_option
+@click.pass_obj
+def retire(config: Path | None, key: str | None, as_json: bool) -> None:
+    """Remove KEY for good (by default all old ones that nothing uses).
+
+    What it sealed, in backups too, can't be opened then.
+    """
+    with trouble_told():
+        chosen, _ = settings(config)
+        used = asyncio.run(_usage(chosen))
+        gone = _to_retire(read_ring(chosen.key_path), used, key)
+        for name in gone:
+            change_ring(chosen.key_path, lambda ring, name=name: retiring(ring, name))
+            if not as_json:
+                output.say(f"{name} is gone")
+    if as_json:
+        output.as_json({"retired": gone})
+    elif not gone:
+        output.say("nothing to do")
+
+
+def _to_retire(ring: KeyRing, used: Counter[str], key: str | None) -> list[str]:
+    kept = {ring.active, ring.staged}
+    if key is None:
+        return [name for name in ring.keys if name not in kept and not used[name]]
+    if key not in ring.keys or key in kept:
+        raise Failure(f"{key} is no old key of this ring.")
+    if used[key]:
+        raise Failure(f"{used[key]} jobs still hang on {key}; see `tunegate keys rewrap`.")
+    return [key]
+
+
+def _roles(ring: KeyRing, used: Counter[str], chosen: Settings) -> list[tuple[str, str, int]]:
+    """Key, its part, and the jobs that hang on it."""
+    service = chosen.keys.kms_key_id
+    known = [*([SERVICE + service] if service else []), *ring.keys]
+    found: list[tuple[str, str, int]] = []
     for name in [*known, *(name for name in used if name not in known)]:
         if name == known[0]:
             role = "active"
@@ -85,31 +142,12 @@ def _show(ring: KeyRing, used: Counter[str], settings: Settings) -> None:
             role = "staged"
         else:
             role = "old" if name in known or name.startswith(SERVICE) else "MISSING"
-        _say(f"{name}  {role}  {used[name]} in use")
+        found.append((name, role, used[name]))
+    return found
 
 
-def _retire(settings: Settings, key: str | None) -> int:
-    used = asyncio.run(_usage(settings))
-    ring = read_ring(settings.key_path)
-    kept = {ring.active, ring.staged}
-    if key is None:
-        chosen = [name for name in ring.keys if name not in kept and not used[name]]
-    elif key not in ring.keys or key in kept:
-        return _fail([f"{key} is no old key of this ring."], 1)
-    elif used[key]:
-        return _fail([f"{used[key]} jobs still hang on {key}; see `tunegate keys rewrap`."], 1)
-    else:
-        chosen = [key]
-    for name in chosen:
-        change_ring(settings.key_path, lambda ring, name=name: retiring(ring, name))
-        _say(f"{name} is gone")
-    if not chosen:
-        _say("nothing to do")
-    return 0
-
-
-async def _usage(settings: Settings) -> Counter[str]:
-    store = _store(settings)
+async def _usage(chosen: Settings) -> Counter[str]:
+    store = _store(chosen)
     await store.open_to_read()
     try:
         return await keys_in_use(store)
@@ -117,34 +155,24 @@ async def _usage(settings: Settings) -> Counter[str]:
         await store.close()
 
 
-async def _rewrap(settings: Settings) -> int:
-    keys = settings.keys
+async def _rewrap(chosen: Settings) -> int:
+    keys = chosen.keys
     async with AsyncExitStack() as stack:
         service = None
         if keys.kms_key_id is not None:
             kms = KmsKeys(keys.kms_key_id, keys.kms_region, keys.kms_endpoint_url)
             service = await stack.enter_async_context(kms)
-        store = _store(settings)
+        store = _store(chosen)
         await store.open()
         stack.push_async_callback(store.close)
-        return await rewrap(store, Sealer(settings.key_path, service))
+        return await rewrap(store, Sealer(chosen.key_path, service))
 
 
-def _store(settings: Settings) -> SqlStore:
+def _store(chosen: Settings) -> SqlStore:
     """Without migrations: those are another command's."""
-    chosen = structs.replace(settings.store, migrate_at_start=False)
-    return make_store(chosen, settings.store_path, SystemClock())
+    found = structs.replace(chosen.store, migrate_at_start=False)
+    return make_store(found, chosen.store_path, SystemClock())
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _fail(problems: list[str], code: int) -> int:
-    for problem in problems:
-        sys.stderr.write(f"tunegate: {problem}\n")
-    return code

@@ -1,16 +1,15 @@
 """`tunegate serve`: the gateway on one address, in one process."""
 
-import argparse
 import gc
 import os
 import resource
 import signal
 import socket
-import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import click
 import uvicorn
 from msgspec import structs
 
@@ -20,6 +19,9 @@ from tunegate.gateway import Gateway
 from tunegate.http.protocol import HttpProtocol, Limits
 from tunegate.settings import Settings, SettingsError, load
 from tunegate.telemetry import configure
+from tunegate.terminal.exits import ExitCode
+from tunegate.terminal.failures import Failure
+from tunegate.terminal.options import config_option
 
 _BACKLOG = 2048
 _FILES_WANTED = 65_536
@@ -30,39 +32,29 @@ _GC_THRESHOLDS = (50_000, 20, 50)
 _UNUSABLE = (OSError, ValueError, KeyFileUnsafe, SigningSecretInvalid)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What may be said on the command line; all else is in the file and the environment."""
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="TOML file (or TUNEGATE_CONFIG)"
-    )
-    parser.add_argument("--host", help="address to listen on, instead of server.host")
-    parser.add_argument("--port", type=int, help="port to listen on, instead of server.port")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Serve until asked to stop. Exit code 2: the settings can't be used."""
-    file = arguments.config or os.environ.get("TUNEGATE_CONFIG")
-    given = {"host": arguments.host, "port": arguments.port}
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on, instead of server.host.")
+@click.option("--port", type=int, help="Port to listen on, instead of server.port.")
+def command(config: Path | None, host: str | None, port: int | None) -> int:
+    """Run the gateway until it is asked to stop. All else is in the file and the environment."""
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     try:
-        settings, tokens = load(
-            Path(file) if file else None,
-            os.environ,
-            {k: v for k, v in given.items() if v is not None},
-        )
+        settings, tokens = load(config, os.environ, given)
         configure(level=settings.log_level)
         listener = _listen(settings)
         settings = _with_port(settings, listener.getsockname()[1])
         gateway = Gateway(settings, tokens)
     except SettingsError as error:
-        return _refuse(error.problems)
+        raise Failure(error.problems, ExitCode.USAGE) from None
     except _UNUSABLE as error:
-        return _refuse([str(error)])
+        raise Failure(str(error), ExitCode.USAGE) from None
     for number in (signal.SIGINT, signal.SIGTERM):
         # Uvicorn repeats the signal to whoever handled it before, once all is closed: then it has done its work.
         signal.signal(number, _done)
     server = _Server(gateway)
     server.run(sockets=[listener])
-    return 0 if server.started else 1
+    return ExitCode.OK if server.started else ExitCode.FAILED
 
 
 def _raise_file_limit() -> int:
@@ -129,9 +121,3 @@ def _is_v6(host: str) -> bool:
 
 def _with_port(settings: Settings, port: Any) -> Settings:
     return structs.replace(settings, server=structs.replace(settings.server, port=port))
-
-
-def _refuse(problems: list[str]) -> int:
-    for problem in problems:
-        sys.stderr.write(f"tunegate: {problem}\n")
-    return 2

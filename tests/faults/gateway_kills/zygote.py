@@ -3,7 +3,6 @@
 `python -m faults.gateway_kills.zygote`: a JSON object per line asks for a life; `pid N` and, in the end, `status N` answer.
 """
 
-import argparse
 import ctypes
 import gc
 import importlib
@@ -41,7 +40,7 @@ def live(asked: dict[str, Any]) -> int:
     """In the child: `tunegate serve`, with a moment to die at."""
     from faults.gateway_kills.plants import PLANTS
     from faults.gateway_kills.points import Points, install
-    from tunegate.commands import serve
+    from tunegate.cli import main
 
     die_with_parent()
     log = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -52,9 +51,7 @@ def live(asked: dict[str, Any]) -> int:
     install(Points(asked["kind"], asked["number"], Path(asked["record"])))
     if asked["plant"] is not None:
         PLANTS[asked["plant"]].install()
-    parser = argparse.ArgumentParser()
-    serve.add_arguments(parser)
-    return serve.run(parser.parse_args(["--config", asked["config"]]))
+    return main(["serve", "--config", asked["config"]])
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""What all commands share: how they speak, read requests, reach a gateway and end."""
