@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs-code clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs docs-code clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -98,6 +98,10 @@ engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run i
 	deploy/engines/slurm/up.sh $(SLURM)
 	set -a; . $(SLURM)/engine.env; $(BIN)/python -m pytest -q tests/engines/slurm; code=$$?; \
 		deploy/engines/slurm/down.sh $(SLURM); exit $$code
+
+docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
+	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml
+	@echo "open build/site/index.html"
 
 docs-code: $(VENV)/.dev ## rewrite what docs/ and config/ take from the code
 	$(BIN)/python -m tunegate.docs

@@ -28,12 +28,13 @@ def render_config() -> str:
             if field.name == "auth":
                 lines += _commented(["", "[[auth.tokens]]", *_fields(TokenSettings)])
     lines += ["", f"# launchers: {attribute_docs(Settings)['launchers']}"]
-    for name, settings in _own_launchers():
+    for name, settings in own_launchers():
         lines += _commented(["", f"[launchers.{name}]", *_fields(settings)])
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _own_launchers() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+def own_launchers() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Name and settings of each launcher of this package."""
     for entry in sorted(entry_points(group="tunegate.launchers"), key=lambda entry: entry.name):
         if entry.dist is not None and entry.dist.name == "tunegate":
             launcher: type[Launcher] = entry.load()
@@ -43,7 +44,7 @@ def _own_launchers() -> Iterator[tuple[str, type[msgspec.Struct]]]:
 def _fields(table: type[msgspec.Struct]) -> Iterator[str]:
     docs = attribute_docs(table)
     for field in structs.fields(table):
-        default = _default(field)
+        default = default_of(field)
         if isinstance(default, msgspec.Struct | dict) or field.name == "tokens":
             continue
         if field.name in docs:
@@ -54,7 +55,7 @@ def _fields(table: type[msgspec.Struct]) -> Iterator[str]:
             yield f"{field.name} = {json.dumps(default)}"
 
 
-def _default(field: structs.FieldInfo) -> Any:
+def default_of(field: structs.FieldInfo) -> Any:
     """The default as plain data; NODEFAULT for a required field, None for one that depends on the machine."""
     if field.default_factory is list:
         return []

@@ -8,6 +8,7 @@ from tunegate.docs.api import fill_page
 from tunegate.docs.config import render_config
 from tunegate.docs.errors import render_errors
 from tunegate.docs.postman import render_collection
+from tunegate.docs.settings_page import render_settings
 from tunegate.http.app import create_routes
 
 
@@ -19,6 +20,7 @@ def render_all(root: Path) -> dict[str, str]:
     return {
         "config/gateway.toml": render_config(),
         "docs/ERRORS.md": render_errors(),
+        "docs/SETTINGS.md": render_settings(),
         spec: fill_page((root / spec).read_text(), app),
         "docs/postman/tunegate.postman_collection.json": collection + "\n",
     }
