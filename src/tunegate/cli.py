@@ -54,6 +54,10 @@ COMMANDS = {
 }  # fmt: skip
 
 
+class ReaderGone(Exception):
+    """Who reads our output, such as `head`, has what it wanted. Not an OSError: click has its own idea of those."""
+
+
 class Commands(click.Group):
     """The commands of the table above."""
 
@@ -67,6 +71,14 @@ class Commands(click.Group):
         module, _, attribute = entry.place.partition(":")
         found: click.Command = getattr(import_module(f"tunegate.commands.{module}"), attribute)
         return found
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+        return done
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -102,13 +114,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(given, prog_name="tunegate", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has what it wanted
+    except ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001  what is not known is raised again

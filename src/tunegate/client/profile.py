@@ -39,7 +39,7 @@ def choose(
 ) -> Profile:
     """The gateway to call. A saved token goes to the saved address only. Raises ProfileUnusable."""
     told = url or environment.get(URL_VARIABLE)
-    token = token or environment.get(TOKEN_VARIABLE)
+    token = token or environment.get(TOKEN_VARIABLE) or None
     saved = None if told and token else load(profile_file(environment))
     chosen = checked(told or (saved.url if saved else DEFAULT_URL))
     if token is None and saved is not None and checked(saved.url) == chosen:

@@ -49,11 +49,12 @@ def _of_client(error: Exception) -> tuple[ExitCode, dict[str, Any], list[str]] |
     from tunegate.client import errors
 
     if isinstance(error, errors.ApiError):
+        advice = _LOGIN if isinstance(error, errors.Unauthorized) else error.advice
         told = {
-            "code": error.code, "detail": error.detail, "status": error.status, "advice": error.advice,
+            "code": error.code, "detail": error.detail, "status": error.status, "advice": advice,
             "errors": msgspec.to_builtins(error.errors), "request_id": error.request_id,
         }  # fmt: skip
-        return _code_of(error), told, _lines(error.code, error.detail, error.errors, error.advice)
+        return _code_of(error), told, _lines(error.code, error.detail, error.errors, advice)
     if isinstance(error, errors.GatewayUnreachable):
         advice = "Is a gateway running there? `tunegate doctor` looks at the whole way."
         return (
@@ -64,6 +65,9 @@ def _of_client(error: Exception) -> tuple[ExitCode, dict[str, Any], list[str]] |
     if isinstance(error, errors.ProfileUnusable):
         return ExitCode.USAGE, {"detail": str(error)}, [str(error)]
     return None
+
+
+_LOGIN = "Put a token into TUNEGATE_TOKEN, or save one: tunegate login URL"
 
 
 def _code_of(error: Any) -> ExitCode:

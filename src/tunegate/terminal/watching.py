@@ -70,7 +70,7 @@ def watch(gateway: Client, job_id: str, *, as_json: bool, url: str | None = None
     try:
         job = gateway.get(job_id)
         if job.status not in TERMINAL:
-            job = gateway.watch(job_id, display)
+            job = _follow(gateway, job_id, display)
     except KeyboardInterrupt:
         _stop(display)
         where = f" --url {url}" if url else ""
@@ -82,6 +82,17 @@ def watch(gateway: Client, job_id: str, *, as_json: bool, url: str | None = None
     files = gateway.artifacts(job_id).data if job.status == "succeeded" else []
     _show(job, files, as_json=as_json)
     return of_status(job.status)
+
+
+def _follow(gateway: Client, job_id: str, display: Display) -> Job:
+    """All that has happened is shown first, quickly, so that who comes back sees the whole story."""
+    view = JobView(job_id=job_id, status="queued", phase="", detail="")
+    for event in gateway.events(job_id):
+        view = view.after(event)
+        display.update(view)
+    job = gateway.get(job_id)
+    display.close(JobView.of(job))
+    return job
 
 
 def _display(*, as_json: bool) -> Display:
