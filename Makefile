@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs docs-code clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs docs-code postman clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -102,6 +102,12 @@ engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run i
 docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml
 	@echo "open build/site/index.html"
+
+postman: $(VENV)/.dev build/tools/node_modules/.bin/newman ## send the Postman collection to a real gateway with newman (needs npm)
+	$(BIN)/python -m pytest -q tests/integration/test_postman.py
+
+build/tools/node_modules/.bin/newman:
+	npm install --silent --no-fund --no-audit --prefix build/tools newman@6.2.2
 
 docs-code: $(VENV)/.dev ## rewrite what docs/ and config/ take from the code
 	$(BIN)/python -m tunegate.docs

@@ -23,6 +23,7 @@ def rendered() -> dict[str, str]:
         "config/gateway.toml",
         "docs/ERRORS.md",
         "docs/API_SPEC.md",
+        "docs/SETTINGS.md",
         "docs/postman/tunegate.postman_collection.json",
     ],
 )
