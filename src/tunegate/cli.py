@@ -39,6 +39,8 @@ COMMANDS = {
     "cancel": Entry("changes:cancel", JOBS, "Stop jobs."),
     "retry": Entry("changes:retry", JOBS, "Let a failed or cancelled job go on."),
     "delete": Entry("changes:delete", JOBS, "Forget finished jobs; their artifacts stay."),
+    "validate": Entry("validate:command", CHECK, "Check a job and its data without submitting it."),
+    "render": Entry("render:command", CHECK, "Print what would run: container and engine request."),
     "backends": Entry("installed:backends", CHECK, "List the gateway's backends: what can run."),
     "launchers": Entry("installed:launchers", CHECK, "List the gateway's launchers: where jobs can run."),
     "serve": Entry("serve:command", OPERATE, "Run the gateway."),

@@ -8,7 +8,7 @@ from tunegate.contract.job import Job
 from tunegate.terminal import output, request_file, watching
 from tunegate.terminal.exits import ExitCode
 from tunegate.terminal.failures import Failure
-from tunegate.terminal.options import client, remote
+from tunegate.terminal.options import client, remote, set_option
 
 
 @click.command()
@@ -25,13 +25,7 @@ def cancel(job_ids: tuple[str, ...], url: str | None, as_json: bool) -> None:
 @click.argument("job_id")
 @click.option("--request", "file", metavar="FILE", help="The job's request again (`-`: standard input), where its credentials were destroyed.")  # fmt: skip
 @click.option("--launcher", metavar="NAME", help="Run it there; needs --request.")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="PATH=VALUE",
-    help="Change a value of the request; see submit.",
-)
+@set_option
 @click.option("--watch", is_flag=True, help="Follow the job to its end.")
 @remote
 def retry(
@@ -50,8 +44,7 @@ def retry(
         )
     request: dict[str, Any] | None = None
     if file is not None:
-        moved = (f'extra_parameters.launcher="{launcher}"',) if launcher else ()
-        request = request_file.read(file, (*changes, *moved))
+        request = request_file.read(file, changes, launcher=launcher)
     with client(url) as gateway:
         job = gateway.retry(job_id, request)
     if watch:

@@ -4,14 +4,13 @@ import click
 
 from tunegate.contract.job import Job
 from tunegate.terminal import output, request_file, watching
-from tunegate.terminal.options import client, remote
+from tunegate.terminal.options import backend_option, client, remote, set_option
 
 
 @click.command()
 @click.argument("file")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE",
-              help="Change a value first, such as customization.rank=8 or datasets[0].source=s3://…; JSON or plain text.")  # fmt: skip
-@click.option("--backend", metavar="NAME", help="Pin the backend.")
+@set_option
+@backend_option
 @click.option("--watch", is_flag=True, help="Follow the job to its end.")
 @click.option("--dry-run", is_flag=True, help="Let the gateway check and render the job, no more.")
 @remote

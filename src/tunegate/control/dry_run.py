@@ -4,17 +4,18 @@ from typing import Any
 
 import msgspec
 
-from tunegate.contract.container import ResourceRequest
+from tunegate.contract.container import ContainerSpec, ResourceRequest
 from tunegate.contract.job import DryRun
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.secret import REDACTED, Secret, redact_hook
 from tunegate.contract.training import TuningPlan
+from tunegate.control.admission import Admission
 from tunegate.control.context import ControlContext
 from tunegate.control.estimate import as_object, estimate, memory_note, training_spec
 from tunegate.control.preview import BYTES_PER_TOKEN, model_shape, sample_data, training_size
 from tunegate.control.principal import Principal
 from tunegate.control.submission import Admitted, examine, pin
-from tunegate.sdk.launcher import Run
+from tunegate.sdk.launcher import Launcher, Run
 
 RUN_NAME = "tunegate-dry-run"
 
@@ -50,7 +51,14 @@ async def dry_run(
         },
         predicted=predicted,
         container=msgspec.to_builtins(admitted.container),
-        launcher_request=_launcher_request(context, admitted),
+        launcher_request=launcher_request(
+            admitted.request.job_id,
+            admitted.container,
+            admitted.launcher,
+            admitted.admission,
+            gateway_url=context.public_url or "",
+            grace_s=context.control.grace_s,
+        ),
     )
 
 
@@ -61,17 +69,26 @@ def _available(admitted: Admitted) -> ResourceRequest:
     return msgspec.structs.replace(wanted, gpus=gpus)
 
 
-def _launcher_request(context: ControlContext, admitted: Admitted) -> dict[str, Any]:
+def launcher_request(
+    job_id: str,
+    container: ContainerSpec,
+    launcher: Launcher,
+    admission: Admission,
+    *,
+    gateway_url: str,
+    grace_s: float,
+) -> dict[str, Any]:
+    """What the engine would be asked for, without a secret."""
     run = Run(
         name=RUN_NAME,
-        job_id=admitted.request.job_id,
+        job_id=job_id,
         attempt=1,
         attempt_id=RUN_NAME,
-        container=admitted.container,
-        gateway_url=context.public_url or "",
+        container=container,
+        gateway_url=gateway_url,
         claim_token=Secret(REDACTED),
-        options=admitted.admission.launcher_options,
-        remaining_s=admitted.container.resources.max_duration_s,
-        grace_s=context.control.grace_s,
+        options=admission.launcher_options,
+        remaining_s=container.resources.max_duration_s,
+        grace_s=grace_s,
     )
-    return msgspec.to_builtins(admitted.launcher.render(run), enc_hook=redact_hook)
+    return msgspec.to_builtins(launcher.render(run), enc_hook=redact_hook)

@@ -21,6 +21,14 @@ config_option = click.option(
     envvar="TUNEGATE_CONFIG",
     help="The gateway's settings, TOML (or TUNEGATE_CONFIG).",
 )
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a value first, such as customization.rank=8 or datasets[0].source=s3://…; JSON or plain text.",
+)
+backend_option = click.option("--backend", metavar="NAME", help="Pin the backend.")
 url_option = click.option(
     "--url",
     metavar="URL",

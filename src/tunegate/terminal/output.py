@@ -57,6 +57,15 @@ def as_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def as_tree(value: object) -> None:
+    """One value for people: JSON over many lines, coloured on a terminal."""
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=redact_hook)).decode()
+    if is_terminal():
+        console().print_json(text, highlight=True)
+    else:
+        say(text)
+
+
 def as_json_line(value: object) -> None:
     """One of many values."""
     sys.stdout.write(msgspec.json.encode(value, enc_hook=redact_hook).decode() + "\n")

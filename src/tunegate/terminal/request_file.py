@@ -15,8 +15,13 @@ from tunegate.terminal.failures import Failure
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 
 
-def read(file: str, changes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The values of FILE (`-` = standard input) after all `path=value`. Raises Failure."""
+def read(
+    file: str,
+    changes: tuple[str, ...] = (),
+    backend: str | None = None,
+    launcher: str | None = None,
+) -> dict[str, Any]:
+    """The values of FILE (`-` = standard input) after all `path=value`, with this backend and launcher. Raises Failure."""
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         body = msgspec.json.decode(content)
@@ -32,6 +37,10 @@ def read(file: str, changes: tuple[str, ...] = ()) -> dict[str, Any]:
         if not equals or not path:
             raise Failure(f"--set {path!r}: write path=value", ExitCode.USAGE)
         put(request, path, value_of(text))
+    if backend is not None:
+        request["backend"] = backend
+    if launcher is not None:
+        put(request, "extra_parameters.launcher", launcher)
     return request
 
 

@@ -46,7 +46,7 @@ def main() -> int:
         help="scratch folder; default: $TUNEGATE_WORK_DIR, or work beside job",
     )
     arguments = parser.parse_args()
-    _quieten()
+    quieten()
     try:
         os.environ.update(with_nodes(os.environ))
         count = processes_to_start(os.environ)
@@ -72,7 +72,7 @@ def _given_work_dir() -> Path | None:
     return Path(given) if given else None
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """What libraries tell their own developers is of no use in a job's log."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

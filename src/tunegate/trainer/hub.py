@@ -10,8 +10,10 @@ TEXT_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "README.md"]
 """Configuration, tokenizer, and the card, for its licence."""
 
 
-def download_from_hub(source: ModelSource, endpoint: str | None, token: Secret | None) -> Path:
-    """The folder of a snapshot in the machine's hub cache; only what training needs is fetched.
+def download_from_hub(
+    source: ModelSource, endpoint: str | None, token: Secret | None, *, with_weights: bool = True
+) -> Path:
+    """The folder of a snapshot in the machine's hub cache; only what is needed is fetched.
 
     The cache may hold what another job was allowed to read, so access is asked for with this job's token first.
     Raises TunegateError model_not_found, model_access_denied, model_invalid or storage_unavailable.
@@ -41,7 +43,7 @@ def download_from_hub(source: ModelSource, endpoint: str | None, token: Secret |
             revision=info.sha,
             endpoint=endpoint,
             token=given,
-            allow_patterns=[*TEXT_FILES, *weights],
+            allow_patterns=[*TEXT_FILES, *(weights if with_weights else ())],
         )
     except GatedRepoError as error:
         sentence = f"The hub model {name} is gated, and the token given (if any) has no access."

@@ -17,7 +17,8 @@ from tunegate.trainer.archive import is_archive, unpack
 from tunegate.trainer.errors import model_storage_errors
 from tunegate.trainer.hub import download_from_hub, weight_patterns
 
-WANTED = (".safetensors", ".json", ".jinja", ".txt", ".model", ".bin")
+TEXTS = (".json", ".jinja", ".txt", ".model")
+WANTED = (*TEXTS, ".safetensors", ".bin")
 SINGLE_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
     "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "tokenizer.model",
@@ -34,20 +35,29 @@ class OpenStore(Protocol):
 
 
 async def fetch_model(
-    spec: TrainingSpec, secrets: TrainerSecrets, work_dir: Path, open_store: OpenStore
+    spec: TrainingSpec,
+    secrets: TrainerSecrets,
+    work_dir: Path,
+    open_store: OpenStore,
+    *,
+    with_weights: bool = True,
 ) -> Path:
-    """A folder with config, tokenizer and weights.
+    """A folder with config, tokenizer and, unless they are not wanted, weights.
 
     Raises TunegateError model_not_found, model_access_denied, model_invalid or storage_unavailable.
     """
     source = spec.model
     address = source.weights_url or source.name
     if "://" in address or address.startswith(("/", "./", "../", "~")):
-        folder = await _Fetch(spec, secrets, work_dir / "model", open_store).folder(address)
+        fetch = _Fetch(spec, secrets, work_dir / "model", open_store, with_weights=with_weights)
+        folder = await fetch.folder(address)
     else:
         endpoint = spec.storage.hub_endpoint
-        folder = await asyncio.to_thread(download_from_hub, source, endpoint, secrets.hub_token)
-    check_folder(folder, address, allow_pickle=source.allow_pickle)
+        folder = await asyncio.to_thread(
+            download_from_hub, source, endpoint, secrets.hub_token, with_weights=with_weights
+        )
+    if with_weights:
+        check_folder(folder, address, allow_pickle=source.allow_pickle)
     return folder
 
 
@@ -89,8 +99,15 @@ class _Fetch:
     """One model from an address to `target`."""
 
     def __init__(
-        self, spec: TrainingSpec, secrets: TrainerSecrets, target: Path, open_store: OpenStore
+        self,
+        spec: TrainingSpec,
+        secrets: TrainerSecrets,
+        target: Path,
+        open_store: OpenStore,
+        *,
+        with_weights: bool = True,
     ) -> None:
+        self._wanted = WANTED if with_weights else TEXTS
         self._policy = spec.storage
         self._target = target
         self._open = open_store
@@ -146,12 +163,14 @@ class _Fetch:
         ]
         if not names:
             raise ObjectNotFound(prefix)
-        await self._download(store, prefix, [n for n in names if n.endswith(WANTED)])
+        await self._download(store, prefix, [n for n in names if n.endswith(self._wanted)])
 
     async def _unlisted(self, store: ObjectStore, prefix: str) -> None:
         """A folder behind https: ask for the files by their usual names."""
         await self._download(store, prefix, ["config.json"])
         await self._download(store, prefix, list(SINGLE_FILES[1:]), optional=True)
+        if self._wanted is TEXTS:
+            return
         await self._download(store, prefix, ["model.safetensors.index.json"], optional=True)
         await self._download(store, prefix, shards_of(self._target))
 
