@@ -136,6 +136,7 @@ class Gateway:
             check_url=partial(check_url, policy=settings.egress),
             new_uid=lambda: new_uid(self._clock.now_ms()),
             public_url=own_url(settings.server),
+            dashboard=settings.server.dashboard,
             trouble=lambda: (
                 self._reconciler.trouble() or self._outbox.trouble() or self._audit.trouble()
             ),

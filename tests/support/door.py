@@ -134,7 +134,12 @@ class FakeJobs:
                     return
             await self.grown.wait()
 
-    async def metrics(self, principal: Any, job_id: str) -> MetricSeries:
+    async def request(self, principal: Any, job_id: str) -> bytes:
+        await self.get(principal, job_id)
+        return CANONICAL
+
+    async def metrics(self, principal: Any, job_id: str, after: int) -> MetricSeries:
+        self.calls.append(("metrics", job_id, after))
         await self.get(principal, job_id)
         return MetricSeries(data=[])
 

@@ -111,6 +111,8 @@ class MetricPoint(Wire):
     attempt: int
     timestamp: str
     values: dict[str, float]
+    sequence: int = 0
+    """The number of its event: what came later is behind it, in the series as in the stream."""
 
 
 class MetricSeries(Wire):

@@ -31,9 +31,9 @@ async def cancel(context: ControlContext, principal: Principal, job_id: str) -> 
         job = await find(context, principal, job_id)
         if job.state in FINAL:
             detail = f"The job had already {_ENDED[job.state]}; there was nothing to cancel."
-            return job_view(job, context.public_url, detail=detail)
+            return job_view(job, context.jobs_url, detail=detail)
         if job.desired == "stop":
-            return job_view(job, context.public_url)
+            return job_view(job, context.jobs_url)
         changed = await context.store.apply(
             Change(
                 uid=job.uid,
@@ -48,7 +48,7 @@ async def cancel(context: ControlContext, principal: Principal, job_id: str) -> 
         )
         if changed is not None:
             await context.store.wake(job.uid)
-            return job_view(changed, context.public_url)
+            return job_view(changed, context.jobs_url)
     raise _sick()
 
 
@@ -68,7 +68,7 @@ async def retry(
         changed = await context.store.apply(change)
         if changed is not None:
             await context.store.wake(job.uid)
-            return job_view(changed, context.public_url)
+            return job_view(changed, context.jobs_url)
     raise _sick()
 
 

@@ -37,6 +37,15 @@ class ControlContext:
     check_url: CheckUrl
     new_uid: Callable[[], str]
     public_url: str | None = None
+    dashboard: bool = False
+    """Whether the gateway serves the page for people."""
     receivers: Receivers = field(default_factory=Receivers)
     trouble: Callable[[], str | None] = field(default=lambda: None)
     """One sentence when a background loop has died."""
+
+    @property
+    def jobs_url(self) -> str | None:
+        """What a job is looked at by: its name follows."""
+        if self.public_url is None:
+            return None
+        return self.public_url.rstrip("/") + ("/ui#/jobs/" if self.dashboard else "/train/")

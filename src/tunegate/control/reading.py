@@ -46,13 +46,13 @@ async def page(
 ) -> JobPage:
     """Jobs, newest first, from behind the job `after`."""
     jobs, more = await context.store.list_jobs(principal.name, wanted, after, limit)
-    return JobPage(data=[job_view(job, context.public_url) for job in jobs], has_more=more)
+    return JobPage(data=[job_view(job, context.jobs_url) for job in jobs], has_more=more)
 
 
 async def get(context: ControlContext, principal: Principal, job_id: str) -> Job:
     """The job; one that waits to be launched says why."""
     record = await find(context, principal, job_id)
-    view = job_view(record, context.public_url)
+    view = job_view(record, context.jobs_url)
     if not record.is_queued or record.queue_reason is not None:
         return view
     ahead = await context.store.queue_position(record.uid)
@@ -112,8 +112,8 @@ async def follow(
                 await wakeups.wait(changed, _POLL_S)
 
 
-async def metrics(context: ControlContext, job: JobRecord) -> MetricSeries:
-    """All metrics of all attempts, in the order in which they came."""
+async def metrics(context: ControlContext, job: JobRecord, after: int = 0) -> MetricSeries:
+    """The metrics of all attempts behind event number `after`, in the order in which they came."""
     return MetricSeries(
         data=[
             MetricPoint(
@@ -121,8 +121,9 @@ async def metrics(context: ControlContext, job: JobRecord) -> MetricSeries:
                 attempt=event.attempt,
                 timestamp=event.timestamp,
                 values=event.data["values"],
+                sequence=event.sequence,
             )
-            async for event in every_event(context, job, "job.metrics")
+            async for event in every_event(context, job, "job.metrics", after)
         ]
     )
 
@@ -143,10 +144,9 @@ async def checkpoints(context: ControlContext, job: JobRecord) -> CheckpointList
 
 
 async def every_event(
-    context: ControlContext, job: JobRecord, kind: str
+    context: ControlContext, job: JobRecord, kind: str, after: int = 0
 ) -> AsyncGenerator[JobEvent]:
-    """The whole log of one type, page by page."""
-    after = 0
+    """The log of one type behind event number `after`, page by page."""
     while batch := await context.store.read_events(job.uid, after, _PAGE, [kind]):
         for event in batch:
             yield event

@@ -50,7 +50,7 @@ class JobService:
         """The job, and whether it is new. The same request again finds the same job; another one is job_conflict."""
         _may_write(principal)
         job, created = await submission.submit(self._context, principal, request, pinned_backend)
-        return job_view(job, self._context.public_url), created
+        return job_view(job, self._context.jobs_url), created
 
     async def dry_run(
         self, principal: Principal, request: TrainRequest, pinned_backend: str | None = None
@@ -105,9 +105,14 @@ class JobService:
             async for event in coming:
                 yield event
 
-    async def metrics(self, principal: Principal, job_id: str) -> MetricSeries:
+    async def request(self, principal: Principal, job_id: str) -> bytes:
+        """What was asked for, as canonical JSON with every secret replaced."""
+        return (await reading.find(self._context, principal, job_id)).request
+
+    async def metrics(self, principal: Principal, job_id: str, after: int = 0) -> MetricSeries:
+        """The numbers from behind event number `after`."""
         job = await reading.find(self._context, principal, job_id)
-        return await reading.metrics(self._context, job)
+        return await reading.metrics(self._context, job, after)
 
     async def checkpoints(self, principal: Principal, job_id: str) -> CheckpointList:
         job = await reading.find(self._context, principal, job_id)

@@ -7,9 +7,9 @@ from tunegate.control.records import JobRecord
 from tunegate.control.timestamps import rfc3339
 
 
-def job_view(record: JobRecord, public_url: str | None, *, detail: str | None = None) -> Job:
+def job_view(record: JobRecord, jobs_url: str | None, *, detail: str | None = None) -> Job:
     """The job; `detail` replaces the record's own where an answer has something to say."""
-    url = f"{public_url.rstrip('/')}/train/{quote(record.job_id)}" if public_url else None
+    url = jobs_url and jobs_url + quote(record.job_id)
     return Job(
         job_id=record.job_id,
         backend_job_id=record.backend_job_id,

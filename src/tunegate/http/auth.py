@@ -42,8 +42,9 @@ class Authenticator:
     ) -> None:
         self._tokens = [(_digest(token.reveal()), principal) for token, principal in tokens]
         self._resolvers = resolvers
-        self._is_open = not tokens and not required
-        self.metrics_open = metrics_open or self._is_open
+        self.is_open = not tokens and not required
+        """Whether whoever shows no token is let in."""
+        self.metrics_open = metrics_open or self.is_open
 
     async def principal(self, headers: Mapping[str, str]) -> Principal:
         """The holder of the presented token. Raises `unauthorized`."""
@@ -57,7 +58,7 @@ class Authenticator:
             found = await resolve(presented)
             if found is not None:
                 break
-        if found is None and not self._is_open:
+        if found is None and not self.is_open:
             raise TunegateError("unauthorized")
         return found or Principal(name=DEFAULT_TENANT, admin=True)
 

@@ -29,6 +29,7 @@ log = LineLog(__name__, "request")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes and scrapers call by address, under pressure too; these answer no question that a foreign web page could put."""
+_PAGES = ("/schema", "/ui")
 _REFUSED = frozenset({401, 403})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _AUTHORITIES_KEPT = 32
@@ -180,7 +181,7 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
 
 def _fixed_headers(scope: HTTPScope, start: Message) -> tuple[tuple[bytes, bytes], ...]:
     """Pages say themselves what they may load."""
-    if scope["path"].startswith("/schema"):
+    if scope["path"].startswith(_PAGES):
         own = {name.lower() for name, _ in start.get("headers", ())}
         return tuple(pair for pair in _FIXED_HEADERS if pair[0] not in own)
     return _FIXED_HEADERS

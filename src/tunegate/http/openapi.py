@@ -48,6 +48,7 @@ _TAGS = {
     "tokens": "Who may call, for admins.",
     "trainer": "What a run says to the gateway, with its attempt's own token.",
     "documentation": "This page and what it is made from.",
+    "dashboard": "The page for people.",
 }
 """In the order in which a newcomer wants them."""
 

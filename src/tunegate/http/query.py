@@ -16,12 +16,14 @@ from tunegate.contract.problems import Problem
 from tunegate.contract.request import JobId, MetadataKey, MetadataValue, Name, Status
 from tunegate.contract.text import from_text
 from tunegate.control.audit import AuditFilter
+from tunegate.control.store.protocol import JobFilter
 from tunegate.sdk.errors import TunegateError
 
 QueryT = TypeVar("QueryT", bound=msgspec.Struct)
 _MOST_PARAMETERS = 64
 EntryKind = Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\.?[a-z_]{0,32}$")]
 Moment = Annotated[datetime, Meta(tz=True)]
+Search = Annotated[str, Meta(max_length=128, pattern=r"^[^\x00]+$")]
 
 
 class NoQuery(Strict):
@@ -41,12 +43,36 @@ class ListQuery(Strict):
 
     status: Annotated[Status | None, Meta(description="Only jobs in this status.")] = None
     backend: Annotated[Name | None, Meta(description="Only jobs of this backend.")] = None
+    launcher: Annotated[Name | None, Meta(description="Only jobs of this launcher.")] = None
+    search: Annotated[
+        Search | None,
+        Meta(
+            description="Only jobs with this text in their job_id or in a value of their metadata."
+        ),
+    ] = None
+    since: Annotated[
+        Moment | None, Meta(description="Only jobs made then or later (RFC 3339).")
+    ] = None
+    until: Annotated[Moment | None, Meta(description="Only jobs made before then (RFC 3339).")] = (
+        None
+    )
     metadata: Annotated[
         dict[MetadataKey, MetadataValue],
         Meta(description="Only jobs with these pairs, written metadata[key]=value."),
     ] = {}
     after: Annotated[JobId | None, Meta(description="The last job_id of the page before.")] = None
     limit: Annotated[int, Meta(ge=1, le=200, description="Jobs per page.")] = 50
+
+    def filter(self) -> JobFilter:
+        return JobFilter(
+            status=self.status,
+            backend=self.backend,
+            metadata=self.metadata,
+            launcher=self.launcher,
+            search=self.search,
+            since_ms=_ms(self.since),
+            until_ms=_ms(self.until),
+        )
 
 
 class EventsQuery(Strict):
@@ -57,6 +83,14 @@ class EventsQuery(Strict):
     types: Annotated[
         list[Name] | None, Meta(description="Only these types, separated by commas (JSON pages).")
     ] = None
+
+
+class MetricsQuery(Strict):
+    """`GET /train/{job_id}/metrics`."""
+
+    after: Annotated[
+        int, Meta(ge=0, description="Only numbers of events with a higher number.")
+    ] = 0
 
 
 class WebhooksQuery(Strict):

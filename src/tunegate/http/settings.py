@@ -47,5 +47,7 @@ class ServerSettings(Strict):
     """How long requests under way may take once the gateway was asked to stop."""
     metrics_open: bool = False
     """Let /metrics be read without a token: for scrapers that can't send one."""
+    dashboard: bool = True
+    """Serve the page for people at /ui; it holds nothing by itself, who uses it needs a token."""
     access_log: bool = True
     """One log line per request, without query strings."""

@@ -91,6 +91,8 @@ class JobPromises:
             (JobFilter(metadata={"team": "x", "stage": "1"}), ["a"]),
             (JobFilter(status="running", metadata={"team": "x"}), ["c"]),
             (JobFilter(metadata={"team": "1"}), []),
+            (JobFilter(launcher="local"), ["c", "b", "a"]),
+            (JobFilter(launcher="slurm"), []),
         ],
     )
     async def test_filters(self, store: JobStore, wanted: JobFilter, expected: list[str]) -> None:
@@ -99,6 +101,36 @@ class JobPromises:
         await store.create_job(submission("c", state=JobState.UPLOADING, metadata={"team": "x"}))
         found, more = await store.list_jobs("acme", wanted, None, 10)
         assert ([record.job_id for record in found], more) == (expected, False)
+
+    @pytest.mark.parametrize(
+        ("part", "expected"),
+        [
+            ("llama", ["Llama-3_8b", "llama-2"]),
+            ("LLAMA-3", ["Llama-3_8b"]),
+            ("3_8", ["Llama-3_8b"]),
+            ("_", ["Llama-3_8b"]),
+            ("%", ["other"]),
+            ("\\", ["llama-2"]),
+            ("größe", ["other"]),
+            ("purpose", []),
+            ("nothing", []),
+        ],
+    )
+    async def test_searches_names_and_metadata(
+        self, store: JobStore, part: str, expected: list[str]
+    ) -> None:
+        await store.create_job(submission("llama-2", metadata={"purpose": "a\\b"}))
+        await store.create_job(submission("other", metadata={"purpose": "100% größe"}))
+        await store.create_job(submission("Llama-3_8b", metadata={"purpose": "x"}))
+        await store.create_job(submission("llama-foreign", tenant="other"))
+        found, _ = await store.list_jobs("acme", JobFilter(search=part), None, 10)
+        assert [record.job_id for record in found] == expected
+
+    async def test_lists_a_span_of_time(self, store: JobStore) -> None:
+        for number in range(4):
+            await store.create_job(submission(f"job-{number}", created_ms=1000 * number))
+        found, _ = await store.list_jobs("acme", JobFilter(since_ms=1000, until_ms=3000), None, 10)
+        assert [record.job_id for record in found] == ["job-2", "job-1"]
 
     async def test_forgets_final_jobs_alone_and_whole(self, store: JobStore) -> None:
         created = (await store.create_job(submission(metadata={"team": "x"}))).job

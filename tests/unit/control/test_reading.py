@@ -186,6 +186,8 @@ async def test_metrics_and_checkpoints(front: Front, service: JobService) -> Non
     series = (await service.metrics(TENANT, "job-1")).data
     assert [point.step for point in series] == list(range(1, 701))
     assert series[1].values == {"loss": 0.5}
+    rest = (await service.metrics(TENANT, "job-1", series[-3].sequence)).data
+    assert rest == series[-2:]
     [checkpoint] = (await service.checkpoints(TENANT, "job-1")).data
     assert (checkpoint.step, checkpoint.uri, checkpoint.size_bytes) == (10, saved["uri"], 5)
 

@@ -1,6 +1,7 @@
 """Submitting: idempotent, sealed, all in one transaction."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +262,19 @@ class TestSecrets:
         assert callbacks.webhook_url.reveal() == f"https://h/hook/{CANARY}12"
         assert callbacks.auth_header is not None
         assert callbacks.status_stream_url is not None
+
+    async def test_the_request_can_be_read_again_without_them(self, service: JobService) -> None:
+        await service.submit(TENANT, request(**secretive()))
+        kept = await service.request(TENANT, "job-1")
+        assert CANARY.encode() not in kept
+        assert b"***" in kept
+        with pytest.raises(TunegateError, match="job_not_found"):
+            await service.request(Principal(name="other"), "job-1")
+
+    async def test_a_job_is_looked_at_on_the_page_where_there_is_one(self, front: Front) -> None:
+        service = JobService(replace(front.context, dashboard=True))
+        job, _ = await service.submit(TENANT, request())
+        assert job.dashboard_url == "https://gateway.test/ui#/jobs/job-1"
 
     async def test_a_dry_run_shows_none_and_stores_nothing(
         self, front: Front, service: JobService

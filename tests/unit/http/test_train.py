@@ -5,6 +5,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from support.door import CANONICAL, READER, WRITER, FakeJobs, job
+from tunegate.control.store.protocol import JobFilter
 from tunegate.sdk.errors import TunegateError
 
 Client = AsyncTestClient[Litestar]
@@ -72,6 +73,33 @@ async def test_lists_pass_their_filters_on(client: Client, jobs: FakeJobs) -> No
         {"team": "a", "x": ""},
     )
     assert (after, limit) == ("job-1", 7)
+
+
+async def test_lists_search_and_take_a_span_of_time(client: Client, jobs: FakeJobs) -> None:
+    query = (
+        "launcher=local&search=50%25&since=1970-01-01T00:00:01Z&until=1970-01-01T00:01:00%2B00:00"
+    )
+    answer = await client.get(f"/train?{query}", headers=READER)
+    assert answer.status_code == 200
+    wanted = jobs.calls[0][1]
+    assert wanted == JobFilter(launcher="local", search="50%", since_ms=1000, until_ms=60_000)
+    for bad in ("search=", "search=a%00b", f"search={'x' * 129}", "since=yesterday"):
+        assert (await client.get(f"/train?{bad}", headers=READER)).status_code == 400, bad
+
+
+async def test_a_request_comes_back_as_it_is_kept(client: Client, jobs: FakeJobs) -> None:
+    jobs.add(job("a"))
+    answer = await client.get("/train/a/request", headers=READER)
+    assert (answer.content, answer.headers["content-type"]) == (CANONICAL, "application/json")
+    assert (await client.get("/train/b/request", headers=READER)).status_code == 404
+
+
+async def test_metrics_go_on_behind_an_event(client: Client, jobs: FakeJobs) -> None:
+    jobs.add(job("a"))
+    await client.get("/train/a/metrics", headers=READER)
+    await client.get("/train/a/metrics?after=7", headers=READER)
+    assert jobs.calls == [("metrics", "a", 0), ("metrics", "a", 7)]
+    assert (await client.get("/train/a/metrics?after=-1", headers=READER)).status_code == 400
 
 
 async def test_every_bad_parameter_is_reported(client: Client) -> None:

@@ -56,11 +56,17 @@ class Created(Wire):
 
 
 class JobFilter(Wire):
-    """None = any. `metadata` pairs must all match."""
+    """None = any. `metadata` pairs must all match; `search` is part of the job_id or of a pair's value, in any case."""
 
     status: Status | None = None
     backend: str | None = None
     metadata: dict[str, str] = {}
+    launcher: str | None = None
+    search: str | None = None
+    since_ms: int | None = None
+    """Created then or later."""
+    until_ms: int | None = None
+    """Created before."""
 
 
 class Change(Wire):

@@ -5,6 +5,7 @@ from litestar import Controller
 from tunegate.http.routes.artifacts import ArtifactController
 from tunegate.http.routes.attempts import AttemptController
 from tunegate.http.routes.audit import AuditController
+from tunegate.http.routes.dashboard import DashboardController
 from tunegate.http.routes.events import EventController
 from tunegate.http.routes.health import HealthController
 from tunegate.http.routes.installed import BackendController, LauncherController
@@ -28,6 +29,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     LauncherController,
     HealthController,
     SchemaController,
+    DashboardController,
     AttemptController,
     TrainJobController,
 )

@@ -7,6 +7,7 @@ from tunegate.contract.job import CheckpointList, FileList, MetricSeries
 from tunegate.http.answers import json_answer
 from tunegate.http.facade import AnyRequest, jobs_of, principal_of
 from tunegate.http.operation import Access, Answer, Operation
+from tunegate.http.query import MetricsQuery, read_query
 
 
 class ArtifactController(Controller):
@@ -21,10 +22,13 @@ class ArtifactController(Controller):
             summary="Read a job's series of numbers",
             access=Access.READ,
             answers={200: Answer("Loss, learning rate and so on, by step.", MetricSeries)},
+            query=MetricsQuery,
         ).opt(),
     )
     async def read_metrics(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
-        return json_answer(await jobs_of(request).metrics(principal_of(request), job_id))
+        query = read_query(request, MetricsQuery)
+        jobs, principal = jobs_of(request), principal_of(request)
+        return json_answer(await jobs.metrics(principal, job_id, query.after))
 
     @get(
         "/checkpoints",

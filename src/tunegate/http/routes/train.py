@@ -8,7 +8,6 @@ from litestar.params import FromPath
 from tunegate.contract.decode import decode_request
 from tunegate.contract.job import DryRun, Job, JobPage
 from tunegate.contract.request import TrainRequest
-from tunegate.control.store.protocol import JobFilter
 from tunegate.http.answers import json_answer
 from tunegate.http.facade import AnyRequest, body_of, context_of, jobs_of, principal_of
 from tunegate.http.operation import Access, Answer, Operation
@@ -51,8 +50,8 @@ class TrainController(Controller):
     )
     async def list_jobs(self, request: AnyRequest) -> Response[bytes]:
         query = read_query(request, ListQuery)
-        wanted = JobFilter(status=query.status, backend=query.backend, metadata=query.metadata)
-        page = await jobs_of(request).list(principal_of(request), wanted, query.after, query.limit)
+        jobs, principal = jobs_of(request), principal_of(request)
+        page = await jobs.list(principal, query.filter(), query.after, query.limit)
         return json_answer(page)
 
     @get(
@@ -65,6 +64,22 @@ class TrainController(Controller):
     )
     async def get_job(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
         return json_answer(await jobs_of(request).get(principal_of(request), job_id))
+
+    @get(
+        "/{job_id:str}/request",
+        opt=Operation(
+            summary="Read what was asked for",
+            description=(
+                "The job's request as it is kept: `***` for every secret, addresses without their queries, nothing "
+                "that was left out. With the secrets filled in again and a job_id of its own it is a new job."
+            ),
+            access=Access.READ,
+            answers={200: Answer("The request.", TrainRequest)},
+        ).opt(),
+    )
+    async def read_request(self, request: AnyRequest, job_id: FromPath[str]) -> Response[bytes]:
+        kept = await jobs_of(request).request(principal_of(request), job_id)
+        return Response(kept, media_type="application/json")
 
     @post(
         "/{job_id:str}/cancel",

@@ -1,5 +1,6 @@
 """Jobs: create, find, list, forget."""
 
+import re
 from typing import Any
 
 from msgspec.structs import replace
@@ -32,6 +33,12 @@ ONE_AT_A_TIME = "SELECT value FROM counter WHERE name = 'fence' FOR UPDATE"
 _ADD_PAIR = """
 INSERT INTO job_metadata (tenant, key, value, number) VALUES (:tenant, :key, :value, :number)
 """
+
+_HOLDS = r"""
+(lower(job_id) LIKE lower(:part) ESCAPE '\' OR number IN (
+    SELECT number FROM job_metadata WHERE tenant = :tenant AND lower(value) LIKE lower(:part) ESCAPE '\'))
+"""
+_LIKE = re.compile(r"[%_\\]")
 
 
 def new_job(submission: Submission) -> JobRecord:
@@ -118,9 +125,14 @@ def page(
     if wanted.status is not None:
         clauses.append("state IN :states")
         values["states"] = [str(s) for s, status in PUBLIC.items() if status == wanted.status]
-    if wanted.backend is not None:
-        clauses.append("backend = :backend")
-        values["backend"] = wanted.backend
+    for clause, value in _compared(wanted):
+        if value is not None:
+            name = clause.partition(":")[2]
+            clauses.append(clause)
+            values[name] = value
+    if wanted.search is not None:
+        clauses.append(_HOLDS)
+        values["part"] = f"%{_LIKE.sub(_escaped, wanted.search)}%"
     for index, (key, value) in enumerate(wanted.metadata.items()):
         clauses.append(
             "number IN (SELECT number FROM job_metadata "  # noqa: S608 - constants and numbers
@@ -133,6 +145,19 @@ def page(
     )
     rows = yield from ask(sql, **values)
     return [job_from(row) for row in rows[:limit]], len(rows) > limit
+
+
+def _compared(wanted: JobFilter) -> tuple[tuple[str, Any], ...]:
+    return (
+        ("backend = :backend", wanted.backend),
+        ("launcher = :launcher", wanted.launcher),
+        ("created_ms >= :since", wanted.since_ms),
+        ("created_ms < :until", wanted.until_ms),
+    )
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\" + found[0]
 
 
 def forget(tx: Transaction, tenant: str, job_id: str) -> Work[bool]:
