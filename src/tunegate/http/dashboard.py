@@ -8,12 +8,8 @@ from importlib.resources import files
 _PAGE = "index.html"
 _RELEASE = b"{{release}}"
 _OPEN = b"{{open}}"
-_LINKS = b"{{links}}"
-_LINK = {
-    ".css": '<link rel="stylesheet" href="ui/{release}/{name}">',
-    ".js": '<link rel="modulepreload" href="ui/{release}/{name}">',
-}
-"""Modules are named in the page, so that a browser need not find them one behind the other."""
+_MODULES = b"{{modules}}"
+"""Named in the page, so that a browser need not find them one behind the other."""
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 """Said here, as what the machine's own table says differs from machine to machine."""
 
@@ -54,18 +50,16 @@ def read_dashboard() -> Dashboard:
     for name, body in content.items():
         digest.update(f"{name}\0{len(body)}\0".encode() + body)
     release = digest.hexdigest()[:16]
-    links = [
-        _LINK[_suffix(name)].format(release=release, name=name)
+    modules = "\n".join(
+        f'<link rel="modulepreload" href="ui/{release}/{name}">'
         for name in content
-        if _suffix(name) in _LINK
-    ]
-    page = content.pop(_PAGE).replace(_LINKS, "\n".join(links).encode())
-    assets = {name: _asset(body, _TYPES[_suffix(name)]) for name, body in content.items()}
+        if name.endswith(".js")
+    )
+    page = content.pop(_PAGE).replace(_MODULES, modules.encode())
+    assets = {
+        name: _asset(body, _TYPES[name[name.rindex(".") :]]) for name, body in content.items()
+    }
     return Dashboard(release, assets, page.replace(_RELEASE, release.encode()))
-
-
-def _suffix(name: str) -> str:
-    return name[name.rindex(".") :]
 
 
 def _asset(content: bytes, media_type: str) -> Asset:

@@ -40,7 +40,7 @@ def _operation(summary: str, media: tuple[str, ...], *errors: str) -> Operation:
             200: Answer(summary + ".", None, media),
             304: Answer("Unchanged since `If-None-Match`."),
         },
-        errors=("not_found", *errors),
+        errors=errors,
     )
 
 
@@ -50,7 +50,7 @@ class DashboardController(Controller):
     path = "/ui"
     tags = ("dashboard",)
 
-    @get(opt=_operation("A page to watch and steer jobs", ("text/html",)).opt())
+    @get(opt=_operation("A page to watch and steer jobs", ("text/html",), "not_found").opt())
     async def read_dashboard(self, request: AnyRequest) -> Response[bytes]:
         _hold_to_setting(request)
         if request.scope["raw_path"].endswith(b"/"):  # what the page names is found beside /ui

@@ -3,7 +3,7 @@
 import { batched, draw, make, replace, unseen, write } from "./dom.js";
 import { number } from "./format.js";
 import { nearest, smooth, thin } from "./curves.js";
-import { domain, logTicks, scale, ticks } from "./scale.js";
+import { domain, logTicks, scale, ticks, timeTicks } from "./scale.js";
 
 const MARGIN = { top: 10, right: 14, bottom: 26, left: 54 };
 const ROWS = 60;
@@ -15,10 +15,10 @@ export class Group {
   zoom(span) { for (const chart of this.charts) chart.zoomTo(span); }
 }
 
-/** `series` are {label, points: [{x, y}], color (1-8), dashed}; `view` is {isLog, weight, xLabel, xFormat}. */
+/** `series` are {label, points: [{x, y}], color (1-8), dashed}; `view` is {isLog, weight, isTime, xLabel, xFormat}. */
 export class Chart {
   #series = [];
-  #view = { isLog: false, weight: 0, xLabel: "Step", xFormat: number };
+  #view = { isLog: false, weight: 0, isTime: false, xLabel: "Step", xFormat: number };
   #hidden = new Set();
   #span = null;
   #at = null;
@@ -97,13 +97,14 @@ export class Chart {
 
   #axes(across, up) {
     const { x, y, width } = this.#plot;
-    const { isLog, xFormat, xLabel } = this.#view;
+    const { isLog, isTime, xFormat, xLabel } = this.#view;
     const bottom = this.height - MARGIN.bottom;
     const horizontal = (isLog ? logTicks(...up, 5) : ticks(...up, 4)).map((value) => draw("g", {},
       draw("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
       draw("text", { x: MARGIN.left - 8, y: y(value) + 4, "text-anchor": "end" }, this.format(value))));
-    const room = Math.max(2, Math.floor(width / 110));
-    const vertical = ticks(...across, room).filter((value) => x(value) < width - MARGIN.right - 30 || !xLabel).map((value) =>
+    const room = Math.max(2, Math.floor(width / 80));
+    const marks = isTime ? timeTicks(...across, room * 0.7) : ticks(...across, room).filter(Number.isInteger);
+    const vertical = marks.filter((value) => x(value) < width - MARGIN.right - 34).map((value) =>
       draw("text", { x: x(value), y: bottom + 17, "text-anchor": "middle" }, xFormat(value)));
     return draw("g", { class: "axes" }, horizontal, draw("line", { class: "base", x1: MARGIN.left, x2: width - MARGIN.right, y1: bottom, y2: bottom }),
       vertical, draw("text", { class: "unit", x: width - MARGIN.right, y: bottom + 17, "text-anchor": "end" }, xLabel));

@@ -26,6 +26,14 @@ export const bytes = (size) => {
   return `${step ? value.toPrecision(3) : value} ${units[step]}`;
 };
 
+/** Seconds as a clock writes them on an axis. */
+export const elapsed = (seconds) => {
+  const s = Math.round(Math.abs(seconds));
+  const two = (value) => String(value).padStart(2, "0");
+  if (s < 60) return `${s} s`;
+  return s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)}` : `${Math.floor(s / 3600)}:${two(Math.floor((s % 3600) / 60))}:${two(s % 60)}`;
+};
+
 /** Seconds as the two largest units. */
 export const duration = (seconds) => {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";

@@ -19,6 +19,7 @@ const CHARTS = [
   ["Gradient norm", [["grad_norm", "gradient norm", 4]]],
   ["Throughput", [["tokens_per_s", "tokens/s", 5]]],
 ];
+const [FIRST] = CHARTS[0];
 const SHOWN = new Set(CHARTS.flatMap(([, lines]) => lines.map(([name]) => name)));
 const RARE = 8;
 
@@ -37,6 +38,7 @@ export const showJob = (root, id) => {
   const drawCharts = () => {
     const others = feed.curves.names().filter((name) => !SHOWN.has(name)).map((name) => [name.replaceAll("_", " "), [[name, name.replaceAll("_", " "), 6]]]);
     for (const [title, lines] of [...CHARTS, ...others]) {
+      if (title !== FIRST && !lines.some(([name]) => feed.curves.points(name).length)) continue;
       if (!charts.has(title)) {
         const made = new Chart(title, { group });
         charts.set(title, made);
@@ -62,6 +64,7 @@ export const showJob = (root, id) => {
 
   const update = () => {
     const { job } = feed;
+    curves.hidden = false;
     head.update(job);
     drawCharts();
     if (!parts) openPanels();
@@ -75,8 +78,8 @@ export const showJob = (root, id) => {
   };
 
   const feed = new Feed(id, update, (error) => replace(trouble, problemBlock(error, () => { replace(trouble); feed.start(); })));
-  replace(root, head.element, trouble, make("section", { "aria-label": "Curves" }, make("div", { class: "head" }, make("h2", {}, "Curves"), chartControls(view, drawCharts)), plots));
-  drawCharts();
+  const curves = make("section", { "aria-label": "Curves", hidden: true }, make("div", { class: "head" }, make("h2", {}, "Curves"), chartControls(view, drawCharts)), plots);
+  replace(root, head.element, trouble, curves);
   feed.start();
   return () => {
     feed.close();
@@ -88,6 +91,7 @@ export const showJob = (root, id) => {
 
 const jobHead = (id, took) => {
   const mark = badge();
+  mark.hidden = true;
   const progress = bar("Progress");
   const detail = make("p", { class: "lead" });
   const failure = make("div", { role: "alert" });
@@ -97,10 +101,10 @@ const jobHead = (id, took) => {
   const cancel = make("button", { type: "button", class: "danger", hidden: true }, "Cancel");
   const retry = make("button", { type: "button", class: "strong", hidden: true }, "Retry");
   const box = make("button", { type: "button", on: { click: () => { if (!pick(id, !isPicked(id))) toast("Eight jobs at most can be compared.", "bad"); } } });
-  const actions = make("div", { class: "row actions", role: "group", "aria-label": "Actions" }, cancel, retry, make("a", { class: "button", href: `#/new/${encodeURIComponent(id)}` }, "Clone and edit"), box);
+  const actions = make("div", { class: "row actions", role: "group", "aria-label": "Actions", hidden: true }, cancel, retry, make("a", { class: "button", href: `#/new/${encodeURIComponent(id)}` }, "Clone and edit"), box);
+  const summary = make("section", { class: "card", "aria-label": "Summary", hidden: true }, detail, progress, failure, tiles, facts, tags);
   const element = make("div", { class: "job-head" }, make("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, make("a", { href: "#/" }, "Jobs"), make("span", { "aria-hidden": "true" }, "/"), make("span", { "aria-current": "page" }, id)),
-    make("div", { class: "head" }, make("h1", {}, id), mark, make("span", { class: "grow" }), actions),
-    make("section", { class: "card", "aria-label": "Summary" }, detail, progress, failure, tiles, facts, tags));
+    make("div", { class: "head" }, make("h1", {}, id), mark, make("span", { class: "grow" }), actions), summary);
   let job = null;
   let shown = null;
   let timer = null;
@@ -131,8 +135,8 @@ const jobHead = (id, took) => {
     const end = isOver(job) ? Date.parse(job.updated_at) : Date.now();
     const values = [["Step", p ? `${count(p.step)} of ${count(p.total_steps)}` : "–"], ["Epoch", p ? number(p.epoch) : "–"], ["Loss", number(p && p.loss)],
       ["Eval loss", number(p && p.eval_loss)], ["Tokens", p ? count(p.tokens) : "–"], ["Tokens/s", p ? count(Math.round(p.tokens_per_s)) : "–"],
-      [isOver(job) ? "Took" : "For", duration((end - Date.parse(job.created_at)) / 1000)]];
-    if (!isOver(job)) values.push(["Left", p && p.eta_s !== null && p.eta_s !== undefined ? duration(p.eta_s) : "–"]);
+      [isOver(job) ? "Duration" : "Elapsed", duration((end - Date.parse(job.created_at)) / 1000)]];
+    if (!isOver(job)) values.push(["Time left", p && p.eta_s !== null && p.eta_s !== undefined ? duration(p.eta_s) : "–"]);
     const known = [...tiles.querySelectorAll("dd")];
     if (known.length === values.length) {
       values.forEach(([name, value], index) => { write(known[index], value); write(known[index].previousSibling, name); });
@@ -141,17 +145,19 @@ const jobHead = (id, took) => {
 
   const drawFacts = () => replace(facts, [["Backend", said(job.backend)], ["Launcher", said(job.launcher)], ["Attempt", String(job.attempt)], ["Created", when(job.created_at)],
     [isOver(job) ? "Ended" : "Changed", make("time", { datetime: job.updated_at }, at(job.updated_at))], ["Output", said(job.output_uri)], job.log_uri ? ["Logs", said(job.log_uri)] : null,
-  ].filter(Boolean).map(([name, value]) => make("div", {}, tile(name, value))));
+  ].filter(Boolean).map(([name, value]) => make("div", { class: name === "Output" || name === "Logs" ? "long" : null }, tile(name, value))));
 
   timer = setInterval(() => { if (job && !isOver(job)) drawTiles(); }, 1000);
   return {
     element,
     update: (now) => {
       job = now;
+      for (const part of [mark, summary, actions]) part.hidden = false;
       mark.update(job);
       progress.update(job);
       const told = job.status === "queued" && job.queue_reason ? `${job.detail} · ${job.queue_reason}` : job.detail;
       if (detail.textContent !== told) replace(detail, said(told));
+      detail.hidden = Boolean(job.error);
       const failed = job.error ? JSON.stringify(job.error) : "";
       if (failed !== failure.dataset.shown) {
         failure.dataset.shown = failed;

@@ -13,9 +13,11 @@ const copyButton = (text, label) => make("button", {
   } },
 }, "Copy");
 
+const NUMBERS = new Set(["No.", "Attempt", "Size", "Step"]);
+
 const grid = (caption, heads, rows) => make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
   make("table", { class: "plain" }, make("caption", { class: "unseen" }, caption),
-    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, rows)));
+    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: NUMBERS.has(head) ? "number" : null }, head)))), make("tbody", {}, rows)));
 
 /** The event log without the numbers, newest first. */
 export const eventsPanel = (feed) => {

@@ -1,7 +1,7 @@
 // Controls that charts share: smoothing, log scale, what runs along the x axis.
 
 import { make, write } from "./dom.js";
-import { duration, number } from "./format.js";
+import { count, elapsed } from "./format.js";
 
 export const chartControls = (view, act) => {
   const output = make("output", {}, "0");
@@ -16,4 +16,4 @@ export const chartControls = (view, act) => {
 export const newView = () => ({ weight: 0, isLog: false, axis: "step" });
 
 /** A view as a chart wants it. */
-export const forChart = ({ weight, isLog, axis }) => ({ weight, isLog, xLabel: axis === "time" ? "Time" : "Step", xFormat: axis === "time" ? duration : number });
+export const forChart = ({ weight, isLog, axis }) => ({ weight, isLog, isTime: axis === "time", xLabel: axis === "time" ? "Time" : "Step", xFormat: axis === "time" ? elapsed : count });

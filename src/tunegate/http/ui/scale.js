@@ -11,6 +11,17 @@ export const ticks = (low, high, wanted) => {
   return found;
 };
 
+const SPANS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+
+/** Seconds that a clock would show: minutes and hours rather than hundreds of seconds. */
+export const timeTicks = (low, high, wanted) => {
+  const rough = (high - low) / Math.max(1, wanted);
+  const step = SPANS.find((span) => span >= rough) || Math.ceil(rough / 86400) * 86400;
+  const found = [];
+  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(value);
+  return found;
+};
+
 /** Powers of ten, with 2 and 5 between them where there is room. */
 export const logTicks = (low, high, wanted) => {
   const found = [];
