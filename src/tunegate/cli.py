@@ -50,6 +50,7 @@ COMMANDS = {
     "audit": Entry("audit:command", OPERATE, "Export the audit log, and find out whether anybody changed it."),
     "config": Entry("config:command", OPERATE, "Print every setting with its default, as TOML."),
     "plugins": Entry("installed:plugins", OPERATE, "List the plugins that are installed here."),
+    "plugin": Entry("plugin:command", OPERATE, "Begin a plugin, and check that one keeps all rules."),
     "login": Entry("login:login", SETUP, "Save a gateway's address and a token for later commands."),
     "logout": Entry("login:logout", SETUP, "Forget the saved address and token."),
     "completion": Entry("completion:command", SETUP, "Print the completion script of a shell."),

@@ -18,5 +18,5 @@ def test_the_docs_show_the_plugin_itself() -> None:
 
 
 def test_the_docs_show_its_entry_point() -> None:
-    (entry,) = blocks("toml")
-    assert entry in (HERE / "pyproject.toml").read_text()
+    pyproject = (HERE / "pyproject.toml").read_text()
+    assert any(block in pyproject for block in blocks("toml"))

@@ -16,8 +16,9 @@ from tunegate.control.plugins import (
     refusal,
     version_of,
 )
-from tunegate.sdk.backend import API_VERSION, AnyBackend, BackendPlugin
+from tunegate.sdk.backend import AnyBackend, BackendPlugin
 from tunegate.sdk.launcher import Launcher, LauncherContext
+from tunegate.sdk.versions import version_problem
 
 BACKENDS = "tunegate.backends"
 LAUNCHERS = "tunegate.launchers"
@@ -188,15 +189,20 @@ def _new_backend(extension: AnyExtension) -> AnyBackend:
     plugin = extension.plugin
     if not (isinstance(plugin, type) and issubclass(plugin, BackendPlugin)):
         raise _Refused("The entry point is not a subclass of tunegate.sdk.backend.BackendPlugin.")
-    if plugin.api_version != API_VERSION:
-        raise _Refused(
-            f"It was written for plugin API {plugin.api_version}; this gateway speaks {API_VERSION}."
-        )
+    _require_fit(extension)
+    return plugin()
+
+
+def _require_fit(extension: AnyExtension) -> None:
+    """Version and name, of a plugin of the right kind."""
+    plugin: type[AnyBackend | Launcher] = extension.plugin
+    problem = version_problem(plugin.api_version)
+    if problem is not None:
+        raise _Refused(problem)
     if plugin.name != extension.name:
         raise _Refused(
             f"The entry point is called {extension.name!r} and the class {plugin.name!r}; make them one."
         )
-    return plugin()
 
 
 def _new_launcher(
@@ -205,10 +211,7 @@ def _new_launcher(
     plugin = extension.plugin
     if not (isinstance(plugin, type) and issubclass(plugin, Launcher)):
         raise _Refused("The entry point is not a subclass of tunegate.sdk.launcher.Launcher.")
-    if plugin.name != extension.name:
-        raise _Refused(
-            f"The entry point is called {extension.name!r} and the class {plugin.name!r}; make them one."
-        )
+    _require_fit(extension)
     try:
         settings = msgspec.convert(table, plugin.settings_type)
     except msgspec.ValidationError as error:

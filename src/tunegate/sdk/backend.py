@@ -11,9 +11,6 @@ from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.training import StoragePolicy
 
-API_VERSION = 1
-"""Raised when a change breaks plugins; a plugin names the one it was written for."""
-
 
 class NoOptions(Strict):
     """The options of a backend that takes none."""
@@ -46,7 +43,8 @@ OptionsT = TypeVar("OptionsT", bound=msgspec.Struct)
 class BackendPlugin(ABC, Generic[OptionsT]):
     """Subclass, name it in the entry-point group `tunegate.backends`, done. Both methods are pure."""
 
-    api_version: ClassVar[int] = API_VERSION
+    api_version: ClassVar[int] = 1
+    """The plugin API that it was written for (`tunegate.sdk.versions`): a gateway refuses what it can't speak."""
     name: ClassVar[str]
     """As clients write it in `backend` and in the path: lower case, digits, hyphens."""
     description: ClassVar[str] = ""

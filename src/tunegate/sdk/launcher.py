@@ -106,6 +106,8 @@ class LauncherContext(Wire):
 class Launcher(ABC):
     """Subclass, name it in the entry-point group `tunegate.launchers`. Constructed with (settings, context)."""
 
+    api_version: ClassVar[int] = 1
+    """The plugin API that it was written for (`tunegate.sdk.versions`): a gateway refuses what it can't speak."""
     name: ClassVar[str]
     description: ClassVar[str] = ""
     settings_type: ClassVar[type[msgspec.Struct]] = NoOptions

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 STYLES = {"succeeded": "green", "failed": "red", "cancelled": "dim", "running": "cyan", "queued": "yellow",
-          "ok": "green", "warning": "yellow", "trouble": "bold red"}  # fmt: skip
+          "ok": "green", "skipped": "dim", "warning": "yellow", "trouble": "bold red"}  # fmt: skip
 """Words that are coloured wherever they fill a cell."""
 
 
@@ -105,6 +105,20 @@ def facts(pairs: Sequence[tuple[str, str]], width: int = 0) -> None:
             )
         else:
             say(f"{name:<{width}}  {value}")
+
+
+def verdict(outcome: str, what: str, reason: str) -> None:
+    """One thing that was looked at; the reason stands below it."""
+    if is_terminal():
+        from rich.text import Text
+
+        console().print(
+            Text.assemble("  ", (f"{outcome:<8}", STYLES.get(outcome, "")), clean(what))
+        )
+    else:
+        say(f"  {outcome:<8}{what}")
+    for line in reason.splitlines():
+        say(f"            {clean(line)}")
 
 
 def size(count: int) -> str:

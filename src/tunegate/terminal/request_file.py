@@ -32,16 +32,21 @@ def read(
     if not isinstance(body, dict):
         raise Failure(f"{file} holds no JSON object", ExitCode.USAGE)
     request = cast("dict[str, Any]", body)
-    for change in changes:
-        path, equals, text = change.partition("=")
-        if not equals or not path:
-            raise Failure(f"--set {path!r}: write path=value", ExitCode.USAGE)
-        put(request, path, value_of(text))
+    change(request, changes)
     if backend is not None:
         request["backend"] = backend
     if launcher is not None:
         put(request, "extra_parameters.launcher", launcher)
     return request
+
+
+def change(values: dict[str, Any], changes: tuple[str, ...]) -> None:
+    """Set every `path=value`, one after the other. Raises Failure."""
+    for each in changes:
+        path, equals, text = each.partition("=")
+        if not equals or not path:
+            raise Failure(f"--set {path!r}: write path=value", ExitCode.USAGE)
+        put(values, path, value_of(text))
 
 
 def value_of(text: str) -> Any:

@@ -113,7 +113,9 @@ def test_plugins_that_do_not_fit_say_why() -> None:
         }
     )
     reasons = errors(BackendRegistry(found))
-    assert reasons["future"] == "It was written for plugin API 99; this gateway speaks 1."
+    assert reasons["future"] == (
+        "It was written for plugin API 99 and this gateway speaks 1: upgrade tunegate, or install an older release of the plugin."
+    )
     assert "'other-name' and the class 'renamed'" in (reasons["other-name"] or "")
     assert reasons["crashing"] == "RuntimeError: no licence"
     assert "not a subclass" in (reasons["launcher"] or "")

@@ -22,11 +22,12 @@ from tunegate.contract.container import ContainerSpec
 from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import Method, Provider, TrainRequest
 from tunegate.contract.secret import redact_hook
-from tunegate.sdk.backend import API_VERSION, AnyBackend, Review
+from tunegate.sdk.backend import AnyBackend, Review
 from tunegate.sdk.errors import CATALOGUE
 from tunegate.sdk.testing import samples
 from tunegate.sdk.testing.purity import forbid_effects
 from tunegate.sdk.testing.strategies import requests
+from tunegate.sdk.versions import version_problem
 
 HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "litestar", "boto3", "aiohttp")
 SPOILS: tuple[tuple[str, Any], ...] = (
@@ -59,7 +60,7 @@ class BackendConformance:
 
     def test_says_who_it_is(self, backend: AnyBackend) -> None:
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", backend.name), "name: a-z, 0-9, hyphens"
-        assert backend.api_version == API_VERSION
+        assert version_problem(backend.api_version) is None, version_problem(backend.api_version)
         assert backend.description, "description is what GET /backends shows"
         assert backend.methods, "serves no method"
         assert backend.methods <= set(get_args(Method))
