@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs docs-code postman clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs docs-code postman chart manifests clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -102,6 +102,23 @@ engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run i
 docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml
 	@echo "open build/site/index.html"
+
+HELM := build/engines/helm/bin
+CHART := deploy/helm/tunegate
+
+$(HELM)/helm: | $(VENV)/bin/python
+	PYTHON=$(BIN)/python deploy/engines/helm/get.sh $(HELM)
+
+chart: $(HELM)/helm ## check the Helm chart and pack it into build/chart
+	$(HELM)/helm lint --strict $(CHART) 2>/dev/null
+	$(HELM)/helm package --destination build/chart $(CHART) 2>/dev/null
+
+VALUES ?= $(CHART)/values.yaml
+manifests: $(HELM)/helm ## plain manifests of the chart in build/manifests (VALUES=FILE, NAMESPACE=tunegate)
+	@mkdir -p build/manifests
+	@$(HELM)/helm template tunegate $(CHART) --no-hooks --namespace $(or $(NAMESPACE),tunegate) --values $(VALUES) \
+		>build/manifests/tunegate.yaml 2>/dev/null
+	@echo "kubectl apply -n $(or $(NAMESPACE),tunegate) -f build/manifests/tunegate.yaml (the secrets in it are new each time: apply them once)"
 
 postman: $(VENV)/.dev build/tools/node_modules/.bin/newman ## send the Postman collection to a real gateway with newman (needs npm)
 	$(BIN)/python -m pytest -q tests/integration/test_postman.py

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 
 from tunegate.docs.api import fill_page
+from tunegate.docs.chart import render_page, render_schema
 from tunegate.docs.config import render_config
 from tunegate.docs.errors import render_errors
 from tunegate.docs.postman import render_collection
@@ -19,7 +20,9 @@ def render_all(root: Path) -> dict[str, str]:
     spec = "docs/API_SPEC.md"
     return {
         "config/gateway.toml": render_config(),
+        "deploy/helm/tunegate/values.schema.json": render_schema(root),
         "docs/ERRORS.md": render_errors(),
+        "docs/HELM.md": render_page(root),
         "docs/SETTINGS.md": render_settings(),
         spec: fill_page((root / spec).read_text(), app),
         "docs/postman/tunegate.postman_collection.json": collection + "\n",

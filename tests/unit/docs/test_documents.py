@@ -24,6 +24,8 @@ def rendered() -> dict[str, str]:
         "docs/ERRORS.md",
         "docs/API_SPEC.md",
         "docs/SETTINGS.md",
+        "docs/HELM.md",
+        "deploy/helm/tunegate/values.schema.json",
         "docs/postman/tunegate.postman_collection.json",
     ],
 )
