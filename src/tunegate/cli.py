@@ -53,6 +53,7 @@ COMMANDS = {
     "plugin": Entry("plugin:command", OPERATE, "Begin a plugin, and check that one keeps all rules."),
     "login": Entry("login:login", SETUP, "Save a gateway's address and a token for later commands."),
     "logout": Entry("login:logout", SETUP, "Forget the saved address and token."),
+    "doctor": Entry("doctor:command", SETUP, "Find out what is wrong here, and what to do."),
     "completion": Entry("completion:command", SETUP, "Print the completion script of a shell."),
 }  # fmt: skip
 
