@@ -1,7 +1,7 @@
-"""The GPU bench's training with TRL: `peer_trl_gpu.py MODEL ROWS lora|qlora cuda|cpu LENGTH STEPS_OF_ROWS`.
+"""The GPU bench's training with TRL: `peer_trl_gpu.py MODEL ROWS lora|qlora cuda|cpu LENGTH STEPS_OF_ROWS ATTENTION`.
 
-Rows packed to LENGTH (best fit, without crossing texts), with the best attention that is installed here: flash
-attention, else torch's own with a mask. No gradient checkpointing, bf16, liger-kernel where it is installed.
+Rows packed to LENGTH (best fit, without crossing texts). No gradient checkpointing, bf16, liger-kernel where it is
+installed.
 """
 
 import sys
@@ -16,26 +16,17 @@ from transformers import BitsAndBytesConfig
 from trl import SFTConfig, SFTTrainer
 
 
-def attention() -> str:
-    """Newest first; what is not installed can't be used on a machine without a network."""
-    for package, name in (
-        ("flash_attn_3", "flash_attention_3"),
-        ("flash_attn", "flash_attention_2"),
-    ):
-        if find_spec(package):
-            return name
-    return "sdpa"
-
-
 def main(
-    model_folder: str, rows_file: str, method: str, device: str, length: str, rows: str
+    model_folder: str,
+    rows_file: str,
+    method: str,
+    device: str,
+    length: str,
+    rows: str,
+    attention: str,
 ) -> None:
     on_cpu = device == "cpu"
-    loading: dict[str, Any] = {
-        "dtype": "bfloat16",
-        "attn_implementation": "sdpa" if on_cpu else attention(),
-    }
-    print("attention", loading["attn_implementation"], flush=True)
+    loading: dict[str, Any] = {"dtype": "bfloat16", "attn_implementation": attention}
     if method == "qlora":
         loading["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,

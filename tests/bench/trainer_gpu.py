@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Self
@@ -24,7 +25,9 @@ from tests.bench.gpu_cases import SHAPES, Plan
 WARM = 3
 SUPERVISED = 0.66
 STEP = re.compile(r"step (\d+)[:/].*?([\d,]+) tokens")
-ATTENTION = re.compile(r"^attention (\S+)")
+PREDICTED = re.compile(r"memory: about (\d+) MB at the peak \(base (\d+)")
+TAKEN = re.compile(r"memory: tensors took (\d+) MB at the peak, (\d+) MB were held")
+FLASH = {"flash_attn_3": "flash_attention_3", "flash_attn": "flash_attention_2"}
 QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
 PEAK_FLOPS = {
     "H100": 989e12,
@@ -76,6 +79,7 @@ def run(argv: list[str], folder: Path, device: str) -> dict[str, float]:
     """Tokens per second, seconds per step and peak memory (MB) of a training that tells its steps."""
     folder.mkdir()
     steps: dict[int, tuple[float, int]] = {}
+    told: dict[str, float] = {}
     last = ""
     with (folder / "stderr.txt").open("w+") as errors, MemoryWatch(device) as memory:
         process = subprocess.Popen(
@@ -87,8 +91,10 @@ def run(argv: list[str], folder: Path, device: str) -> dict[str, float]:
             last = line
             if found := STEP.search(line):
                 steps[int(found[1])] = time.perf_counter(), int(found[2].replace(",", ""))
-            if found := ATTENTION.match(line):
-                print(f"{folder.name}: attention {found[1]}", flush=True)
+            if found := PREDICTED.search(line):
+                told["predicted_mb"] = float(found[1]) - float(found[2])
+            if found := TAKEN.search(line):
+                told |= {"tensors_mb": float(found[1]), "held_mb": float(found[2])}
         process.stdout.close()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -100,6 +106,7 @@ def run(argv: list[str], folder: Path, device: str) -> dict[str, float]:
         "tokens_per_s": (late - early) / (late_s - early_s),
         "step_s": (late_s - early_s) / (max(steps) - WARM),
         "peak_memory_mb": memory.grown_mb if device == "cuda" else usage.ru_maxrss / 1024,
+        **told,
     }
 
 
@@ -109,6 +116,14 @@ def trl_python() -> str | None:
         return sys.executable
     home = peers.FOLDER / "trl" / "bin" / "python"
     return str(home) if home.is_file() else None
+
+
+def attentions(device: str) -> list[str]:
+    """What TRL may compute attention with here; without a network only what is installed. The best one counts."""
+    if device == "cpu":
+        return ["sdpa"]
+    flash = [name for package, name in FLASH.items() if importlib.util.find_spec(package)]
+    return flash[:1] or ["sdpa", "flex_attention"]
 
 
 def matmul_flops(device: str) -> float:
@@ -152,22 +167,35 @@ def one_case(home: Path, size: str, method: str, plan: Plan, device: str) -> dic
     found |= {f"achieved_tflops_{end}": rate / 1e12, f"share_of_matmul_{end}": rate / measured}
     if stated is not None:
         found[f"mfu_{method}_{size}"] = rate / stated
+    if "held_mb" in mine:
+        found[f"memory_error_{end}"] = mine["predicted_mb"] / mine["held_mb"] - 1
     python = trl_python()
     if python is None:
         print(f"{end}: TRL is not installed here, so there is nothing to compare with", flush=True)
         return found
     script = Path(__file__).parent / "peer_trl_gpu.py"
-    theirs = run(
-        [python, str(script), str(model), str(rows), method, device, str(plan.length), str(plan.packed)],
-        home / f"trl_{end}", device,
-    )  # fmt: skip
-    found |= {f"trl_{name}_{end}": value for name, value in theirs.items()}
-    found[f"trl_packing_{end}"] = mine["tokens_per_s"] / theirs["tokens_per_s"]
-    found[f"trl_memory_{end}"] = theirs["peak_memory_mb"] / mine["peak_memory_mb"]
+    theirs: dict[str, dict[str, float]] = {}
+    for attention in attentions(device):
+        argv = [python, str(script), str(model), str(rows), method, device, str(plan.length)]
+        argv += [str(plan.packed), attention]
+        try:
+            theirs[attention] = run(argv, home / f"trl_{end}_{attention}", device)
+        except RuntimeError as error:
+            print(f"TRL with {attention}: {str(error)[-1500:]}", file=sys.stderr, flush=True)
+        else:
+            print(f"TRL with {attention}: {theirs[attention]}", flush=True)
+    if not theirs:
+        return found
+    best = max(theirs.values(), key=lambda one: one["tokens_per_s"])
+    found |= {f"trl_{name}_{end}": value for name, value in best.items()}
+    found[f"trl_packing_{end}"] = mine["tokens_per_s"] / best["tokens_per_s"]
+    found[f"trl_memory_{end}"] = best["peak_memory_mb"] / mine["peak_memory_mb"]
     return found
 
 
-def main(device: str, tiny: bool, sizes: list[str], methods: list[str], rounds: int) -> int:
+def main(
+    device: str, tiny: bool, sizes: list[str], methods: list[str], rounds: int, steps: int
+) -> int:
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
@@ -176,7 +204,7 @@ def main(device: str, tiny: bool, sizes: list[str], methods: list[str], rounds: 
             file=sys.stderr,
         )
         return 2
-    plan = gpu_cases.TINY if tiny else gpu_cases.FULL
+    plan = gpu_cases.TINY if tiny else replace(gpu_cases.FULL, steps=steps)
     sizes = ["tiny"] if tiny else sizes
     measured: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -207,5 +235,6 @@ if __name__ == "__main__":
         "--methods", nargs="+", choices=("lora", "qlora"), default=["lora", "qlora"]
     )
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=gpu_cases.FULL.steps)
     given = parser.parse_args()
-    sys.exit(main(given.device, given.tiny, given.sizes, given.methods, given.rounds))
+    sys.exit(main(given.device, given.tiny, given.sizes, given.methods, given.rounds, given.steps))

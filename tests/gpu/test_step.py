@@ -1,6 +1,8 @@
 """A step on a GPU: the fused kernels against padded rows of transformers, and no waiting for the device."""
 
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from tunegate.trainer import attention
 from tunegate.trainer.data.packing import PackedBatch
 from tunegate.trainer.device import Device, Precision
 from tunegate.trainer.forward import CausalForward, Isolation, probe
+from tunegate.trainer.kernels import liger
 from tunegate.trainer.kernels.head import frozen_head_losses
 from tunegate.trainer.lora import fuse
 
@@ -104,15 +107,20 @@ def agree(found: dict[str, Tensor], wanted: dict[str, Tensor], within: float = 0
 @pytest.mark.parametrize("precision", [HALF, MIXED], ids=["adapter", "all weights"])
 def test_packed_texts_are_as_the_texts_alone(name: str, precision: Precision) -> None:
     model = make(name, precision.weights)
+    home = sys.modules[type(model).__module__]
+    rotary = vars(home)[liger.ROTARY]
     trained = adapted(model) if precision is HALF else model
     forward = probe(trained, gpu(), precision)
     assert forward.isolation is Isolation.SEGMENTS, "variable-length attention was not taken"
+    assert forward.lean == bool(find_spec("liger_kernel"))
     loss = forward.loss(packed())
     loss.backward()
     found = gradients(trained)
     model.set_attn_implementation("eager")
-    for module in trained.modules():
-        vars(module).pop("forward", None)  # the fused layers are PEFT's own again
+    setattr(home, liger.ROTARY, rotary)
+    for module in trained.modules():  # all layers are PEFT's and transformers' own again
+        for bound in liger.BOUND:
+            vars(module).pop(bound, None)
     wanted_loss, wanted = in_fp32(trained)
     assert loss.item() == pytest.approx(wanted_loss, rel=5e-3)
     agree(found, wanted)
@@ -129,6 +137,35 @@ def test_the_head_in_chunks() -> None:
     (ours,) = torch.autograd.grad(found.sum(), hidden)
     torch.testing.assert_close(found, wanted, rtol=2e-2, atol=2e-2)
     assert (ours.float() - slope.float()).norm() <= 0.02 * slope.float().norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_cross_entropy_in_one_kernel(dtype: torch.dtype) -> None:
+    pytest.importorskip("triton")
+    from tunegate.trainer.kernels import cross_entropy as kernel
+
+    assert kernel.works(torch.device("cuda", 0))
+    torch.manual_seed(0)
+    logits = (4 * torch.randn(300, 50_001, device="cuda")).to(dtype)
+    targets = torch.randint(0, 50_001, (300,), device="cuda")
+    logits[7, targets[7]] = (
+        30.0  # learned already: what is left of its slope is small and must not be lost
+    )
+    exact = logits.double()
+    wanted = cross_entropy(exact, targets, reduction="none")
+    slopes = torch.softmax(exact, -1)
+    slopes[torch.arange(300), targets] -= 1
+    kept = logits.clone()
+    assert torch.equal(
+        kernel.losses_and_slopes(logits, targets, with_slopes=False),
+        kernel.losses_and_slopes(kept, targets, with_slopes=True),
+    )
+    found = kernel.losses_and_slopes(logits, targets, with_slopes=True)
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-5)
+    assert torch.equal(kept, logits)
+    assert (logits.double() - slopes).norm() <= 4e-3 * slopes.norm()
+    at_target = (logits[7, targets[7]].double(), slopes[7, targets[7]])
+    torch.testing.assert_close(*at_target, rtol=3e-2, atol=1e-7)
 
 
 def test_lora_on_four_bit_weights() -> None:

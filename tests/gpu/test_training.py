@@ -131,7 +131,7 @@ def test_it_goes_on_from_a_checkpoint(
         assert bench.run(bench.spec("broken", **settings), "first") == 77
     assert bench.run(bench.spec("broken", **settings), "second") == 0
     record = json.loads((bench.output("broken") / "training.json").read_text())
-    assert record["resumed_at"] == [5]
+    assert record["resumed_at"] in ([5], [6])  # one more where the device was a step ahead
     whole, broken = losses_of(bench, "whole"), losses_of(bench, "broken")
     assert broken == pytest.approx(whole[-len(broken) :], rel=2e-2)
 

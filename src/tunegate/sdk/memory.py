@@ -89,16 +89,19 @@ def predict(
     *,
     cuda: bool,
     shards: int = 1,
+    lean: bool | None = None,
 ) -> MemoryNeed:
-    """`shards`: processes that divide the weights among them."""
-    numbers = numbers_of(spec, cuda=cuda)
+    """`shards`: processes that divide the weights among them; `lean`: see `Numbers`, by default as images for GPUs are."""
+    numbers = numbers_of(spec, cuda=cuda, lean=cuda if lean is None else lean)
     blocks = _trained_blocks(spec, architecture)
     adapters = adapter_weights(spec, architecture)
     trained = trainable_weights(spec, architecture)
     gradients = 4 * trained // shards
     block = _block(spec, architecture, numbers, largest)
     activations = _activations(spec, architecture, numbers, largest, blocks, block)
-    logits = LOGIT_BYTES * min(largest.targets * architecture.vocabulary, _chunk(spec, cuda=cuda))
+    logits = _logit_bytes(spec, numbers) * min(
+        largest.targets * architecture.vocabulary, _chunk(spec, cuda=cuda)
+    )
     largest_matrix = 4 * _largest_matrix(spec, architecture, trained)
     passing = largest.tokens * passing_per_token(numbers, architecture)
     height = activations + max(logits, passing)
@@ -149,10 +152,19 @@ def adapter_weights(spec: TrainingSpec, architecture: Architecture) -> int:
     return round(_share_of_blocks(spec, architecture) * architecture.layers * per_block)
 
 
+def _trains_head(spec: TrainingSpec) -> bool:
+    return spec.adapter is None and not _chosen_blocks(spec)
+
+
 def _chunk(spec: TrainingSpec, *, cuda: bool) -> int:
-    if spec.adapter is None and not _chosen_blocks(spec):
+    if _trains_head(spec):
         return MOST_LOGITS
     return GPU_CHUNK if cuda else CPU_CHUNK
+
+
+def _logit_bytes(spec: TrainingSpec, numbers: Numbers) -> int:
+    """One kernel turns the logits of a frozen layer into their gradient where they stand."""
+    return numbers.compute_bytes if numbers.lean and not _trains_head(spec) else LOGIT_BYTES
 
 
 def _base(spec: TrainingSpec, numbers: Numbers) -> int:

@@ -14,6 +14,8 @@ class Numbers(Wire):
     """In which numbers a training computes and keeps what it needs again."""
 
     cuda: bool
+    lean: bool
+    """Norms and the MLP's inner part keep nothing but their inputs (trainer/kernels/liger.py)."""
     full: bool
     """All weights train; else adapters on frozen ones."""
     weight_bytes: int
@@ -34,10 +36,10 @@ class Numbers(Wire):
     @property
     def casts_weights(self) -> bool:
         """Weights that train are fp32; autocast keeps halves of them beside."""
-        return self.compute_bytes == 2 and not self.fused
+        return self.compute_bytes == 2
 
 
-def numbers_of(spec: TrainingSpec, *, cuda: bool) -> Numbers:
+def numbers_of(spec: TrainingSpec, *, cuda: bool, lean: bool = False) -> Numbers:
     """As trainer/device.py chooses them."""
     plan, quantised = spec.adapter, spec.quantization
     name: str = spec.precision
@@ -49,6 +51,7 @@ def numbers_of(spec: TrainingSpec, *, cuda: bool) -> Numbers:
     dropout = plan is not None and plan.dropout > 0
     return Numbers(
         cuda=cuda,
+        lean=lean,
         full=plan is None,
         weight_bytes=4 if spec.method == "full" else compute,
         compute_bytes=compute,
@@ -65,6 +68,9 @@ def kept_per_token(numbers: Numbers, architecture: Architecture) -> int:
     size = numbers.compute_bytes
     norms = 2 * 4 * architecture.hidden * (2 if numbers.full else 1)
     mlp = 3 * size * architecture.inner
+    if numbers.lean:
+        norms = 2 * numbers.residual_bytes * architecture.hidden
+        mlp = 2 * size * architecture.inner
     inputs = _full_inputs(numbers, architecture) if numbers.full else _inputs(numbers, architecture)
     return _attention(numbers, architecture) + mlp + norms + inputs
 

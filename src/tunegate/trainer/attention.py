@@ -69,7 +69,8 @@ def _fused(
     """One kernel for all segments, in torch's own variable-length attention."""
     from torch.nn.attention.varlen import varlen_attn
 
-    q, k, v = (part[0].transpose(0, 1).contiguous() for part in (query, key, value))
+    # Indexing instead would make the backward pass fill and copy a tensor for each.
+    q, k, v = (part.squeeze(0).transpose(0, 1).contiguous() for part in (query, key, value))
     settings = _varlen_settings(query.shape[-1], scaling, window)
     out = varlen_attn(q, k, v, borders, borders, longest, longest, **settings)
     if not isinstance(out, Tensor):

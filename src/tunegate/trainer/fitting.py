@@ -30,7 +30,7 @@ Predict = Callable[[LargestPass], MemoryNeed]
 
 
 def predictor(
-    spec: TrainingSpec, config: dict[str, object], *, cuda: bool, shards: int
+    spec: TrainingSpec, config: dict[str, object], *, cuda: bool, lean: bool, shards: int
 ) -> Predict | None:
     """What a pass needs, or None for an architecture whose configuration does not tell its sizes."""
     architecture = Architecture.from_config(config)
@@ -38,7 +38,7 @@ def predictor(
         return None
 
     def need(largest: LargestPass) -> MemoryNeed:
-        return predict(spec, architecture, largest, cuda=cuda, shards=shards)
+        return predict(spec, architecture, largest, cuda=cuda, shards=shards, lean=lean)
 
     return need
 

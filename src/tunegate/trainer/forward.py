@@ -1,6 +1,7 @@
 """`CausalForward`: how this very model is run on packed rows. What holds for it is tried out, not presumed."""
 
 import itertools
+import logging
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,14 @@ from tunegate.sdk.errors import TunegateError
 from tunegate.trainer import attention
 from tunegate.trainer.data.packing import IGNORED, PackedBatch
 from tunegate.trainer.device import Device, Precision
+from tunegate.trainer.kernels.liger import lay
 from tunegate.trainer.lora import fuse
 from tunegate.trainer.loss import head_losses, logits_losses, sum_by_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_log = logging.getLogger(__name__)
 KNOWN_LAYERS = frozenset({"full_attention", "sliding_attention"})
 PROBE_LENGTH = 6
 CLOSE = {torch.float32: 1e-3, torch.bfloat16: 0.04, torch.float16: 0.02}
@@ -74,6 +77,8 @@ class CausalForward:
     isolation: Isolation
     bare_head: bool
     """Whether the output layer alone makes the logits (no scaling, no capping)."""
+    lean: bool
+    """Whether norms, rotary positions and the MLPs' inner part are kernels that keep nothing but their inputs."""
 
     def loss(self, batch: PackedBatch) -> Tensor:
         """Summed cross entropy of the batch's targets in fp32."""
@@ -139,9 +144,10 @@ def probe(model: nn.Module, device: Device, precision: Precision) -> CausalForwa
     was_training = model.training
     model.eval()
     _require_sound(causal, device, precision)
+    lean = _lay_kernels(causal, device, precision)
     virtual_tokens = hasattr(model, "prompt_encoder") and bool(wrapper.prompt_encoder)
     settings: dict[str, Any] = {
-        "model": model, "causal": causal, "device": device, "precision": precision,
+        "model": model, "causal": causal, "device": device, "precision": precision, "lean": lean,
         "bare_head": not virtual_tokens and _has_bare_head(causal, device, precision),
     }  # fmt: skip
     found = CausalForward(isolation=Isolation.SINGLE, **settings)
@@ -193,6 +199,29 @@ def _require_sound(causal: Any, device: Device, precision: Precision) -> None:
     if bool((early > NO_ROUNDING * logits.abs().max()).all()):
         sentence = f"The base model is a {causal.config.model_type} that sees later tokens: it is no causal language model."
         raise TunegateError("model_invalid", sentence)
+
+
+@torch.no_grad()
+def _lay_kernels(causal: Any, device: Device, precision: Precision) -> bool:
+    """Put liger-kernel's in where the model computes the same with them."""
+    row = _probe_row(torch.arange(PROBE_LENGTH), [0, PROBE_LENGTH], device)
+
+    def logits() -> Tensor:
+        with precision.autocast(device):
+            return causal(input_ids=row.input_ids, use_cache=False).logits
+
+    _use_attention(causal, Isolation.SINGLE)
+    plain = logits()
+    undo = None
+    try:
+        undo = lay(causal, device)
+        if undo is None or _close(logits(), plain, precision):
+            return undo is not None
+    except Exception as error:  # noqa: BLE001 (a compiler's, a driver's: all mean that it does without)
+        _log.warning("liger-kernel is not used: %s", error)
+    if undo is not None:
+        undo()
+    return False
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Plain LoRA on a linear layer as one step of autograd: fewer passes over memory than PEFT's chain of operations.
 
 y = x Wᵀ + s (x Aᵀ) Bᵀ is added in place, casts are made once, and nothing is kept for the backward pass but x, the
-weights and x Aᵀ, which is narrow. Everything else that PEFT can do to a layer stays PEFT's own.
+weights, A and B as they were cast, and x Aᵀ, which is narrow. Everything else that PEFT can do to a layer stays PEFT's own.
 """
 
 from types import MethodType
@@ -22,22 +22,30 @@ class _LoraLinear(torch.autograd.Function):
         unpacked = _unpacked(weight, packing, x.dtype)
         down, up = a.to(x.dtype), b.to(x.dtype)
         narrow = x @ down.t()
+        ctx.save_for_backward(x, weight, down, up, narrow)
+        ctx.scale, ctx.packing, ctx.dtypes = scale, packing, (a.dtype, b.dtype)
+        if x.is_cuda:  # the large product adds to the small one while it computes, which costs no pass of its own
+            scaled = narrow * scale
+            y = scaled @ up.t() if bias is None else torch.addmm(bias, scaled, up.t())
+            return y.addmm_(x, unpacked.t())
         y = x @ unpacked.t() if bias is None else torch.addmm(bias, x, unpacked.t())
-        ctx.save_for_backward(x, weight, a, b, narrow)
-        ctx.scale, ctx.packing = scale, packing
         return y.addmm_(narrow, up.t(), alpha=scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, a, b, narrow = ctx.saved_tensors
+        x, weight, down, up, narrow = ctx.saved_tensors
         grad = grads[0]
-        narrow_grad = (grad @ b.to(grad.dtype)).mul_(ctx.scale)
-        a_grad = (narrow_grad.t() @ x).to(a.dtype)
-        b_grad = (grad.t() @ narrow).mul_(ctx.scale).to(b.dtype)
+        narrow_grad = (grad @ up).mul_(ctx.scale)
+        a_dtype, b_dtype = ctx.dtypes
+        a_grad = (narrow_grad.t() @ x).to(a_dtype)
+        b_grad = (grad.t() @ narrow).to(b_dtype).mul_(ctx.scale)
         x_grad = None
         if ctx.needs_input_grad[0]:
             unpacked = _unpacked(weight, ctx.packing, grad.dtype)
-            x_grad = (grad @ unpacked).addmm_(narrow_grad, a.to(grad.dtype))
+            if x.is_cuda:
+                x_grad = (narrow_grad @ down).addmm_(grad, unpacked)
+            else:
+                x_grad = (grad @ unpacked).addmm_(narrow_grad, down)
         return x_grad, None, None, a_grad, b_grad, None, None
 
 

@@ -20,7 +20,7 @@ def head_losses(
     head: Head, hidden: Tensor, positions: Tensor, targets: Tensor, vocab: int
 ) -> Tensor:
     """Loss of each target in fp32 [n]: hidden states [1, T, size] at `positions` against `targets`."""
-    chosen = hidden[0].index_select(0, positions)
+    chosen = hidden.squeeze(0).index_select(0, positions)
     kind = chosen.device.type
     compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else chosen.dtype
     frozen: Any = head
@@ -39,7 +39,7 @@ def head_losses(
 
 def logits_losses(logits: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
     """The same for models that make their logits themselves: [1, T, vocab]."""
-    chosen = logits[0].index_select(0, positions)
+    chosen = logits.squeeze(0).index_select(0, positions)
     return F.cross_entropy(chosen.float(), targets, reduction="none")
 
 

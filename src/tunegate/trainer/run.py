@@ -223,7 +223,7 @@ def _fitted(
 
     config = forward.causal.config.get_text_config().to_dict()
     shards = ranks.place.world if ranks.sharded else 1
-    need = predictor(spec, config, cuda=device.is_cuda, shards=shards)
+    need = predictor(spec, config, cuda=device.is_cuda, lean=forward.lean, shards=shards)
     if need is None:
         return plan
     return fitted(plan, need, free_memory(device, ranks.place.local_world), ranks, say)

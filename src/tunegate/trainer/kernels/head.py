@@ -4,7 +4,9 @@ The loss of a target is linear in what comes back for it, so its gradient needs 
 logits turn into its gradient in place, and nothing of the size of the vocabulary outlives the chunk.
 """
 
-from typing import Any
+import functools
+from importlib.util import find_spec
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +38,12 @@ class _FrozenHead(torch.autograd.Function):
         rows = max(FEWEST_ROWS, most // len(weight))
         losses = hidden.new_empty(len(targets), dtype=torch.float32)
         slopes = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        turn = _turn(hidden.device)
         for start in range(0, len(targets), rows):
             part = slice(start, start + rows)
-            wanted = targets[part, None]
             logits = hidden[part] @ weight.t()
-            chances = torch.log_softmax(logits, -1, dtype=torch.float32)
-            found = chances.gather(1, wanted)
-            losses[part] = found.squeeze(1).neg()
+            losses[part] = turn(logits, targets[part], with_slopes=slopes is not None)
             if slopes is not None:
-                torch.exp(chances, out=logits).scatter_(1, wanted, found.expm1().to(logits.dtype))
                 torch.mm(logits, weight, out=slopes[part])
         if slopes is not None:
             ctx.save_for_backward(slopes)
@@ -54,3 +53,29 @@ class _FrozenHead(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (slopes,) = ctx.saved_tensors
         return (slopes * grads[0][:, None]).to(slopes.dtype), None, None
+
+
+class _Turn(Protocol):
+    """Loss of each row of logits in fp32; the logits turn into its slopes where these are wanted."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, *, with_slopes: bool) -> Tensor: ...
+
+
+@functools.cache
+def _turn(device: torch.device) -> _Turn:
+    """One kernel where there is Triton for it."""
+    if device.type == "cuda" and find_spec("triton"):
+        from tunegate.trainer.kernels import cross_entropy
+
+        if cross_entropy.works(device):
+            return cross_entropy.losses_and_slopes
+    return _in_torch
+
+
+def _in_torch(logits: Tensor, targets: Tensor, *, with_slopes: bool) -> Tensor:
+    wanted = targets[:, None]
+    chances = torch.log_softmax(logits, -1, dtype=torch.float32)
+    found = chances.gather(1, wanted)
+    if with_slopes:
+        torch.exp(chances, out=logits).scatter_(1, wanted, found.expm1().to(logits.dtype))
+    return found.squeeze(1).neg()
