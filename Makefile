@@ -31,7 +31,7 @@ $(VENV)/.dev: $(INPUTS) | $(VENV)/bin/python
 install: $(VENV)/.dev ## make the virtual environment with all that development needs
 
 demo: $(VENV)/.run ## run the main job here: S3, gateway, full then lora and qlora, and show the result
-	@$(BIN)/python deploy/demo
+	@$(BIN)/tunegate demo --home build/demo
 
 test: $(VENV)/.dev check ## run all tests: static checks, fast tier, then the tier with real processes
 	$(BIN)/python -m pytest -q -m 'not slow'

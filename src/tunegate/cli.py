@@ -54,6 +54,7 @@ COMMANDS = {
     "login": Entry("login:login", SETUP, "Save a gateway's address and a token for later commands."),
     "logout": Entry("login:logout", SETUP, "Forget the saved address and token."),
     "doctor": Entry("doctor:command", SETUP, "Find out what is wrong here, and what to do."),
+    "demo": Entry("demo:command", SETUP, "Train real jobs at small scale on this machine and show the results."),
     "completion": Entry("completion:command", SETUP, "Print the completion script of a shell."),
 }  # fmt: skip
 

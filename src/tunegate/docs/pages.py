@@ -6,6 +6,7 @@ import msgspec
 
 from tunegate.docs.api import fill_page
 from tunegate.docs.chart import render_page, render_schema
+from tunegate.docs.cli import render_cli
 from tunegate.docs.config import render_config
 from tunegate.docs.errors import render_errors
 from tunegate.docs.postman import render_collection
@@ -21,6 +22,7 @@ def render_all(root: Path) -> dict[str, str]:
     return {
         "config/gateway.toml": render_config(),
         "deploy/helm/tunegate/values.schema.json": render_schema(root),
+        "docs/CLI.md": render_cli(),
         "docs/ERRORS.md": render_errors(),
         "docs/HELM.md": render_page(root),
         "docs/SETTINGS.md": render_settings(),

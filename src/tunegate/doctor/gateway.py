@@ -1,5 +1,6 @@
 """The gateway that could be started here: settings, state, keys, store, plugins, launchers."""
 
+import errno
 import os
 import resource
 import shutil
@@ -124,7 +125,7 @@ def _mend(error: str | None, distribution: str | None) -> str:
 def _check_address(settings: Settings, tokens: Tokens) -> Iterator[Finding]:
     host, port = settings.server.host, settings.server.port
     where = f"{host}:{port}"
-    if _answers(host, port):
+    if _is_taken(host, port):
         yield ok(
             AREA,
             "address",
@@ -139,16 +140,17 @@ def _check_address(settings: Settings, tokens: Tokens) -> Iterator[Finding]:
         yield warning(AREA, "public_url", f"{url} sends tokens in clear", "put TLS in front of the gateway")  # fmt: skip
 
 
-def _answers(host: str, port: int) -> bool:
+def _is_taken(host: str, port: int) -> bool:
+    """Whether another process listens there: asked by listening oneself for a moment."""
     if not port:
         return False
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.settimeout(1.0)
-        wildcard = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  the wildcard itself
-        try:
-            return probe.connect_ex((wildcard.get(host, host), port)) == 0
-        except OSError:
-            return False
+    try:
+        socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        ).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
 
 
 def _is_here(url: str) -> bool:

@@ -26,6 +26,7 @@ class Objects:
         self.changed = asyncio.Event()
         self.version = 0
         self.on_pod_deleted: Callable[[Key, Object], None] = self._remove_pod
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def of(self, path: str) -> Iterator[Object]:
         return (one for (where, _), one in sorted(self.all.items()) if where == path)
@@ -35,7 +36,7 @@ class Objects:
         key = (path, made["metadata"]["name"])
         if key in self.all:
             raise Conflict
-        made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": _time(0)}
+        made["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": self._time(0)}
         made["metadata"]["namespace"] = path.split("/")[-2]
         self.created.append(f"{path}/{key[1]}")
         return self._tell(key, made, "ADDED")
@@ -54,7 +55,7 @@ class Objects:
         owned = list(self._owned_by(found))
         if foreground and owned:
             if "deletionTimestamp" not in found["metadata"]:
-                self.update(*key, {"metadata": {"deletionTimestamp": _time(0)}})
+                self.update(*key, {"metadata": {"deletionTimestamp": self._time(0)}})
             for one in owned:
                 if one in self.all:
                     self.delete(one, foreground=True)
@@ -82,11 +83,14 @@ class Objects:
 
     def _delete_pod(self, key: Key, pod: Object, grace_s: int | None) -> None:
         usual = pod["spec"].get("terminationGracePeriodSeconds", 30)
-        end = _time(usual if grace_s is None else grace_s)
+        end = self._time(usual if grace_s is None else grace_s)
         known = pod["metadata"].get("deletionTimestamp")
         if known is None or end < known:
             self.update(*key, {"metadata": {"deletionTimestamp": end}})
         self.on_pod_deleted(key, self.all[key])
+
+    def _time(self, from_now_s: float) -> str:
+        return (self.now() + timedelta(seconds=from_now_s)).isoformat(timespec="seconds")
 
     def _remove_pod(self, key: Key, _pod: Object) -> None:
         self.remove(key)
@@ -112,7 +116,3 @@ def _merged(old: Any, change: Any) -> Any:
         else:
             made[key] = _merged(made.get(key), value)
     return made
-
-
-def _time(from_now_s: float) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=from_now_s)).isoformat(timespec="seconds")

@@ -13,8 +13,9 @@ from aiohttp.test_utils import TestServer
 from support.kube.objects import Conflict, Object, Objects
 
 _PATH = re.compile(r"(?P<path>/apis?/.*?namespaces/[^/]+/[^/]+)(/(?P<name>[^/]+))?(/(?P<sub>log))?")
-Trouble = Callable[[str, str], Awaitable[str | None]]
-"""Asked before every call with its method and path: None, or `before` or `after` for a 500 there, or `lost`."""
+Trouble = Callable[[str, str], Awaitable[str | int | None]]
+"""Asked before every call with its method and path: None; a status to refuse it with; `after` for a 504 once it had its
+effect; `cut` or `cut after` for no answer, before or after the effect."""
 Admit = Callable[[str, Object], str | None]
 """Says what is wrong with a new object, if anything."""
 
@@ -33,6 +34,8 @@ class KubeApi:
         self.admit: Admit = lambda _path, _manifest: None
         self.log_of: Callable[[str], Path | None] = lambda _pod: None
         self.is_over: Callable[[str], bool] = lambda _pod: True
+        self.lag_s: Callable[[], float] = lambda: 0.0
+        """Asked before every notice of a watch."""
         self.calls: list[tuple[str, str]] = []
         self._server: TestServer | None = None
 
@@ -53,9 +56,12 @@ class KubeApi:
         if found is None:
             return _status(404, "NotFound", "the server could not find the requested resource")
         self.calls.append((request.method, request.path))
+        await request.read()  # it has come, whether or not the client waits for the answer
         how = await self.trouble(request.method, request.path)
-        if how == "before":
-            return _status(500, "InternalError", "etcdserver: request timed out")
+        if isinstance(how, int):
+            return _status(how, "InternalError", "etcdserver: request timed out")
+        if how == "cut":
+            return _cut(request)
         path, name = found["path"], found["name"]
         if found["sub"] == "log":
             return await self._log(request, name)
@@ -64,7 +70,7 @@ class KubeApi:
         answer = await self._do(request, path, name)
         if how == "after":
             return _status(504, "Timeout", "the server did not answer in time")
-        return answer
+        return _cut(request) if how == "cut after" else answer
 
     async def _do(self, request: web.Request, path: str, name: str | None) -> web.Response:
         body: Object = json.loads(await request.read() or b"{}")
@@ -105,6 +111,7 @@ class KubeApi:
                         seen = version
                         if where == path and _chosen(one, request):
                             line = json.dumps({"type": kind, "object": one}).encode()
+                            await asyncio.sleep(self.lag_s())
                             await response.write(line + b"\n")
                     await changed.wait()
         except TimeoutError:
@@ -138,6 +145,13 @@ def _chosen(one: Object, request: web.Request) -> bool:
     wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
     labels: dict[str, Any] = one["metadata"].get("labels", {})
     return wanted.items() <= labels.items()
+
+
+def _cut(request: web.Request) -> web.Response:
+    """The connection goes without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:

@@ -2,7 +2,6 @@
 
 import asyncio
 import copy
-from datetime import UTC, datetime
 
 from support.kube.objects import Object
 from support.kube.server import KubeApi
@@ -59,7 +58,7 @@ class TrainJobController:
     def _set(self, name: str, old: list[Object], kind: str, status: str, reason: str) -> None:
         if any((one["type"], one["status"]) == (kind, status) for one in old):
             return
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = self._objects.now().isoformat(timespec="seconds")
         new = {"type": kind, "status": status, "reason": reason, "message": f"jobset: {reason}", "lastTransitionTime": now}  # fmt: skip
         kept = [one for one in old if one["type"] != kind]
         self._objects.update(self._jobs, name, {"status": {"conditions": [*kept, new]}})

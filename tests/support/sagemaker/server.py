@@ -63,15 +63,14 @@ class FakeSageMaker:
     async def _answer(self, request: web.Request) -> web.Response:
         operation = request.headers["x-amz-target"].rpartition(".")[2]
         self.calls[operation] += 1
-        waiting = self.manners.get(operation)
-        manner = waiting.popleft() if waiting else None
+        body = json.loads(await request.read())
+        manner = await self._manner(operation)
         if manner == "503":
             return _error("ServiceUnavailable", "try later", 503)
         if manner == "throttle":
             return _error("ThrottlingException", "Rate exceeded", 400)
         if manner == "drop":
             return _drop(request)
-        body = json.loads(await request.read())
         handler = getattr(self, f"_{operation}", None)
         if handler is None:
             return _error("UnknownOperationException", operation, 400)
@@ -79,6 +78,13 @@ class FakeSageMaker:
         if manner == "drop after":
             return _drop(request)
         return answer
+
+    async def _manner(self, operation: str) -> Manner | None:
+        waiting = self.manners.get(operation)
+        return waiting.popleft() if waiting else None
+
+    def _new_job(self, body: dict[str, Any]) -> TrainingJob:
+        return TrainingJob(body, self._home, self._s3, grace_s=self._grace_s, pause_s=self._pause_s)
 
     def _CreateTrainingJob(self, body: dict[str, Any], stale: bool) -> web.Response:  # noqa: N802
         if wrong := violations("CreateTrainingJob", body):
@@ -108,7 +114,7 @@ class FakeSageMaker:
                 f"with current utilization of {used} Instances and a request delta of {count} Instances."
             )
             return _error("ResourceLimitExceeded", text, 400)
-        job = TrainingJob(body, self._home, self._s3, grace_s=self._grace_s, pause_s=self._pause_s)
+        job = self._new_job(body)
         self.jobs[name] = job
         self.created[name] += 1
         task = asyncio.create_task(job.run())

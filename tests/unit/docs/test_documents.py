@@ -21,6 +21,7 @@ def rendered() -> dict[str, str]:
     "name",
     [
         "config/gateway.toml",
+        "docs/CLI.md",
         "docs/ERRORS.md",
         "docs/API_SPEC.md",
         "docs/SETTINGS.md",

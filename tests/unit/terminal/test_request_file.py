@@ -59,7 +59,7 @@ def test_later_changes_win_and_build_on_earlier_ones(file: str) -> None:
     ],
 )
 def test_a_path_that_leads_nowhere_is_refused(file: str, change: str, said: str) -> None:
-    with pytest.raises(Failure, match="^--set ") as refused:
+    with pytest.raises(Failure, match=r"^--set ") as refused:
         request_file.read(file, (change,))
     assert said in str(refused.value)
     assert refused.value.code is ExitCode.USAGE

@@ -113,6 +113,8 @@ class KubeflowLauncher(Launcher):
         if not names:
             return {}
         await self._look()
+        unseen = [name for name in names if name not in self._jobs.items]
+        await asyncio.gather(*(self._look_up(name) for name in unseen))
         pods = self._words()
         return {name: self._status(name, pods.get(name, [])) for name in names}
 
@@ -211,6 +213,15 @@ class KubeflowLauncher(Launcher):
     async def _look(self) -> None:
         for mirror in (self._pods, self._jobs, self._records):
             await mirror.current()
+
+    async def _look_up(self, name: str) -> None:
+        """A watch lags: only the server itself can say that it knows no such run."""
+        record = await self._get(f"{self._maps}/{name}", Thing)
+        if record is not None:
+            self._records.put(record)
+        job = await self._get(f"{self._trainjobs}/{name}", TrainJob)
+        if job is not None:
+            self._jobs.put(job)
 
     async def _ensure(self, path: str, manifest: Mapping[str, Any], run: Run, kind: type[T]) -> T:
         """The object, made or found. What is there under its name has to be this run's."""

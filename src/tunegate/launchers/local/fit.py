@@ -30,11 +30,21 @@ def demand_of(wanted: ResourceRequest, machine: Machine) -> Demand:
 def review_container(
     container: ContainerSpec, machine: Machine, *, cpu_fallback: bool
 ) -> tuple[list[Problem], list[Ignored]]:
-    """What can't be given: problems, or with `cpu_fallback` fields without effect.
+    """What can't be given: problems, or with `cpu_fallback` fields without effect."""
+    problems, ignored = review_resources(container.resources, machine, cpu_fallback=cpu_fallback)
+    if container.image_requested:
+        reason = "this launcher runs processes of this machine, not images"
+        ignored.append(Ignored(path="$.extra_parameters.container_image", reason=reason))
+    return problems, ignored
+
+
+def review_resources(
+    wanted: ResourceRequest, machine: Machine, *, cpu_fallback: bool
+) -> tuple[list[Problem], list[Ignored]]:
+    """What is said of `resources`, for every launcher that has one machine.
 
     Processors and memory that nobody asked for are cut to what there is without a word.
     """
-    wanted = container.resources
     problems: list[Problem] = []
     ignored: list[Ignored] = []
     if wanted.nodes > 1:
@@ -50,9 +60,6 @@ def review_container(
             problems.append(Problem(path=path, message=sentence, code="insufficient_resources"))
     if wanted.gpu_type is not None and not wanted.gpus:
         ignored.append(Ignored(path="$.resources.gpu_type", reason="the job asks for no GPU"))
-    if container.image_requested:
-        reason = "this launcher runs processes of this machine, not images"
-        ignored.append(Ignored(path="$.extra_parameters.container_image", reason=reason))
     return problems, ignored
 
 

@@ -91,22 +91,24 @@ class RunFolder:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def create_folder(runs: Path, record: RunRecord, files: dict[str, bytes]) -> RunFolder:
+def create_folder(
+    runs: Path, name: str, record: msgspec.Struct, files: dict[str, bytes]
+) -> RunFolder:
     """Write a whole run folder and give it its name last. Raises LaunchRefused for a bad path."""
     new = RunFolder(runs / f"{NEW}{uuid.uuid4().hex}")
     try:
         new.path.mkdir(mode=0o700)
         new.files.mkdir(mode=0o700)
-        for name, content in files.items():
-            _lay(new.files, name, content)
+        for path, content in files.items():
+            _lay(new.files, path, content)
         new.write("run", record)
         write_private(new.log, b"")
-        new.path.rename(runs / record.name)
+        new.path.rename(runs / name)
         sync_folder(runs)
     except BaseException:
         shutil.rmtree(new.path, ignore_errors=True)
         raise
-    return RunFolder(runs / record.name)
+    return RunFolder(runs / name)
 
 
 def sweep(runs: Path) -> None:

@@ -73,7 +73,7 @@ class Runs:
 
     def add(self, record: RunRecord, files: dict[str, bytes]) -> None:
         """A new run at the end of the queue."""
-        create_folder(self.path, record, files)
+        create_folder(self.path, record.name, record, files)
         self._records[record.name] = record
         self._wait(record)
 

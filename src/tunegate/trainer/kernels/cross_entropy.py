@@ -17,7 +17,9 @@ BLOCK, WARPS = 16384, 32
 
 
 @triton.jit
-def _one_row(logits, targets, losses, stride, vocab, with_slopes: tl.constexpr, block: tl.constexpr):  # noqa: ANN001, ANN202 (Triton reads annotations, and knows its own alone)
+def _one_row(
+    logits, targets, losses, stride, vocab, with_slopes: tl.constexpr, block: tl.constexpr
+):
     row = tl.program_id(0).to(tl.int64)
     logits += row * stride
     target = tl.load(targets + row)

@@ -1,13 +1,13 @@
 """What the demo prints. One function per moment of the story."""
 
 from pathlib import Path
-from typing import Any
 
-from domain import Payment
-from jobs import Lesson, Places
 from rich.console import Console
 from rich.table import Table
 
+from tunegate.contract.job import Job, JobEvent, MetricPoint, StoredFile
+from tunegate.demo.domain import Payment
+from tunegate.demo.jobs import Lesson, Places
 from tunegate.sdk.testing.receiver import Received
 
 console = Console(highlight=False, soft_wrap=True)
@@ -29,36 +29,36 @@ def prepared(places: Places) -> None:
     console.print(f"uploaded  base model and data sets to {places.project}\n")
 
 
-def accepted(job: dict[str, Any], seconds: float) -> None:
+def accepted(job: Job, seconds: float) -> None:
     console.print(
-        f"[bold cyan]{job['job_id']}[/bold cyan] accepted after {seconds * 1000:.0f} ms "
-        f"by backend {job['backend']}, launcher {job['launcher']}"
+        f"[bold cyan]{job.job_id}[/bold cyan] accepted after {seconds * 1000:.0f} ms "
+        f"by backend {job.backend}, launcher {job.launcher}"
     )
-    for entry in job["ignored"]:
-        console.print(f"  [dim]ignored {entry['path']}: {entry['reason']}[/dim]")
+    for entry in job.ignored:
+        console.print(f"  [dim]ignored {entry.path}: {entry.reason}[/dim]")
 
 
-def event(one: dict[str, Any]) -> None:
-    if one["type"] == "job.metrics":
+def event(one: JobEvent) -> None:
+    if one.type == "job.metrics":
         return
-    style = {"job.progress": "dim", "job.note": "yellow", "job.status": "bold"}.get(one["type"], "")
-    console.print(f"  {one['timestamp'][11:19]} {one['type'][4:]:<10} {one['detail']}", style=style)
+    style = {"job.progress": "dim", "job.note": "yellow", "job.status": "bold"}.get(one.type, "")
+    console.print(f"  {one.timestamp[11:19]} {one.type[4:]:<10} {one.detail}", style=style)
 
 
-def ended(job: dict[str, Any], seconds: float) -> None:
-    console.print(f"  {job['status']} after {seconds:.1f} s: {job['detail']}\n")
+def ended(job: Job, seconds: float) -> None:
+    console.print(f"  {job.status} after {seconds:.1f} s: {job.detail}\n")
 
 
 def result(
     lesson: Lesson,
-    metrics: list[dict[str, Any]],
-    artifacts: list[dict[str, Any]],
+    metrics: list[MetricPoint],
+    artifacts: list[StoredFile],
     probe: Payment,
     before: str,
     after: str,
 ) -> None:
     """Losses on held-out rows, the answer to a payment that is in no data set, and the files."""
-    losses = [point["values"]["eval_loss"] for point in metrics if "eval_loss" in point["values"]]
+    losses = [point.values["eval_loss"] for point in metrics if "eval_loss" in point.values]
     console.rule(f"[bold]{lesson.job_id}[/bold]", align="left")
     console.print(f"loss on held-out rows   {losses[0]:.3f} → {losses[-1]:.3f}")
     console.print(f"asked    {probe.question()}")
@@ -67,7 +67,7 @@ def result(
     console.print(f"taught   {probe.answer('plain' if lesson.data == 'payments' else 'desk')!r}")
     table = Table("artifact", "bytes", "sha256", box=None, padding=(0, 2, 0, 0))
     for file in artifacts:
-        table.add_row(file["path"], f"{file['size_bytes']:,}", (file["sha256"] or "")[:16])
+        table.add_row(file.path, f"{file.size_bytes:,}", (file.sha256 or "")[:16])
     console.print(table)
 
 
@@ -83,7 +83,7 @@ def places(bucket: Places, home: Path) -> None:
     console.print(f"results        {home / 'results'} (fetched from {bucket.results})")
     console.print(f"gateway's log  {home / 'gateway.log'}")
     console.print(f"configuration  {home / 'gateway.toml'}")
-    console.print("API page       `make serve`, then http://127.0.0.1:8080/schema")
+    console.print("API page       `tunegate serve`, then http://127.0.0.1:8080/schema")
 
 
 def wait_for_enter(gateway_url: str, token: str) -> None:

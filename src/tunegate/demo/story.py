@@ -1,36 +1,32 @@
-"""`make demo`: a bucket, a gateway, three jobs, and what came of them.
+"""`tunegate demo`: a bucket, a gateway, three jobs, and what came of them.
 
 Everything is real at small scale: an S3 server, STS roles, the gateway as its own process, its trainers as theirs.
-All of it lives below build/demo and on loopback, and ends with this program.
+All of it lives in one folder and on loopback, and ends with this program; the files stay.
 """
 
 import asyncio
 import json
 import secrets
-import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import show
-from client import Client
-from domain import PROBE, corpus, rows
-from jobs import LESSONS, Lesson, Places, request
-
+from tunegate.client import AsyncClient
+from tunegate.contract.job import Job
 from tunegate.contract.request import Auth
 from tunegate.contract.secret import Secret
 from tunegate.contract.training import StoragePolicy
+from tunegate.demo import show
+from tunegate.demo.domain import PROBE, Style, corpus, rows
+from tunegate.demo.jobs import LESSONS, Lesson, Places, request
 from tunegate.sdk.storage import ObjectStore
 from tunegate.sdk.testing.gateway_process import GatewayProcess
 from tunegate.sdk.testing.receiver import WebhookReceiver, webhook_receiver
 from tunegate.sdk.testing.s3_server import S3Server
 from tunegate.storage.s3 import S3Store
 
-ROOT = Path(__file__).parents[2]
-HOME = ROOT / "build" / "demo"
 BUCKET = "deepfinery-training-data-123456"
-TRAINING_ROWS = {"payments": ("plain", 1500), "desk": ("desk", 600)}
+TRAINING_ROWS: dict[str, tuple[Style, int]] = {"payments": ("plain", 1500), "desk": ("desk", 600)}
 
 
 async def run_python(*arguments: str) -> str:
@@ -54,38 +50,36 @@ async def make_base_model(folder: Path) -> None:
     )
 
 
-async def fill_bucket(store: ObjectStore, places: Places) -> None:
+async def fill_bucket(store: ObjectStore, places: Places, home: Path) -> None:
     """The data where the launcher puts it, the base model beside it."""
     for name, (style, count) in TRAINING_ROWS.items():
         lines = "".join(json.dumps(row) + "\n" for row in rows(count, style, seed=len(name)))
         await store.write(places.data(name), lines.encode())
-    for path in sorted((HOME / "base").iterdir()):
+    for path in sorted((home / "base").iterdir()):
         await store.upload(path, places.base_model + path.name)
 
 
-async def run_job(client: Client, lesson: Lesson, places: Places) -> dict[str, Any]:
+async def run_job(client: AsyncClient, lesson: Lesson, places: Places) -> Job:
     """Send one job and show its events until it ends."""
     started = time.monotonic()
-    job = await client.submit(request(lesson, places))
-    show.accepted(job, time.monotonic() - started)
-    async for event in client.follow(lesson.job_id):
+    show.accepted(await client.submit(request(lesson, places)), time.monotonic() - started)
+    async for event in client.events(lesson.job_id):
         show.event(event)
-    job = await client.get(f"/train/{lesson.job_id}")
+    job = await client.get(lesson.job_id)
     show.ended(job, time.monotonic() - started)
-    if job["status"] != "succeeded":
-        log = HOME / "state"
-        raise SystemExit(f"The job {lesson.job_id} did not succeed; see {log} and the log above.")
     return job
 
 
-async def answers(store: ObjectStore, lesson: Lesson, places: Places) -> tuple[str, str]:
+async def answers(
+    store: ObjectStore, lesson: Lesson, places: Places, home: Path
+) -> tuple[str, str]:
     """The model's answer to one unseen payment before and after the lesson."""
     base = (
-        HOME / "base"
+        home / "base"
         if lesson.starts_from is None
-        else HOME / "results" / f"demo-{lesson.starts_from}"
+        else home / "results" / f"demo-{lesson.starts_from}"
     )
-    result = HOME / "results" / lesson.job_id
+    result = home / "results" / lesson.job_id
     prefix = places.result(lesson.job_id)
     async for found in store.list(prefix):
         name = found.uri.removeprefix(prefix)
@@ -103,27 +97,27 @@ async def answers(store: ObjectStore, lesson: Lesson, places: Places) -> tuple[s
 
 
 async def report(
-    client: Client,
+    client: AsyncClient,
     store: ObjectStore,
     receiver: WebhookReceiver,
     places: Places,
+    home: Path,
 ) -> None:
     """Per job: losses, answers, artifacts, webhooks; then where to look."""
     for lesson in LESSONS:
-        metrics = await client.get(f"/train/{lesson.job_id}/metrics")
-        artifacts = await client.get(f"/train/{lesson.job_id}/artifacts")
-        before, after = await answers(store, lesson, places)
-        show.result(lesson, metrics["data"], artifacts["data"], PROBE, before, after)
+        metrics = await client.metrics(lesson.job_id)
+        artifacts = await client.artifacts(lesson.job_id)
+        before, after = await answers(store, lesson, places, home)
+        show.result(lesson, metrics.data, artifacts.data, PROBE, before, after)
         show.webhooks([one for one in receiver.received if one.body.job_id == lesson.job_id])
-    show.places(places, HOME)
+    show.places(places, home)
 
 
-async def main() -> None:
-    shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir(parents=True)
+async def tell(home: Path) -> bool:
+    """The whole story in `home`, an empty folder; whether all jobs succeeded."""
     authorization = f"Bearer {secrets.token_urlsafe(16)}"
     show.title()
-    with S3Server(HOME / "s3") as s3:
+    with S3Server(home / "s3") as s3:
         policy = StoragePolicy(
             s3_endpoint_url=s3.endpoint_url, s3_path_style=True, allow_private_addresses=True
         )
@@ -134,22 +128,21 @@ async def main() -> None:
         async with (
             webhook_receiver(authorization=authorization) as receiver,
             S3Store(policy, auth) as store,
-            GatewayProcess(HOME, s3) as gateway,
-            Client(gateway.url, gateway.token) as client,
+            GatewayProcess(home, s3) as gateway,
+            AsyncClient(gateway.url, gateway.token) as client,
         ):
             show.ready(gateway.url, gateway.seconds_to_ready, s3.endpoint_url, receiver.url)
             places = Places(BUCKET, s3.role_arn, receiver.url, receiver.stream_url, authorization)
-            await make_base_model(HOME / "base")
-            await fill_bucket(store, places)
+            await make_base_model(home / "base")
+            await fill_bucket(store, places, home)
             show.prepared(places)
             for lesson in LESSONS:
-                await run_job(client, lesson, places)
+                job = await run_job(client, lesson, places)
+                if job.status != "succeeded":
+                    return False
             for lesson in LESSONS:
                 await receiver.wait_for(lesson.job_id, "succeeded")
-            await report(client, store, receiver, places)
+            await report(client, store, receiver, places, home)
             if sys.stdin.isatty():
                 await asyncio.to_thread(show.wait_for_enter, gateway.url, gateway.token)
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+    return True

@@ -1,12 +1,10 @@
 """The three jobs: the canonical request with the demo's model, sizes and addresses in place of its own."""
 
-import copy
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
-CANONICAL = Path(__file__).parents[2] / "config" / "jobs" / "canonical.json"
 USER, PROJECT = "e468b458-c061-70ca-966f-bb439ffde5e3", "6925ccd958905b1e58631d2c"
 
 
@@ -65,7 +63,7 @@ LESSONS = (
 
 def request(lesson: Lesson, places: Places) -> dict[str, Any]:
     """The body of `POST /train` for one lesson; nothing of the canonical request is dropped."""
-    body = copy.deepcopy(json.loads(CANONICAL.read_text()))
+    body = json.loads((files("tunegate.http") / "examples" / "canonical.json").read_text())
     base = places.result(f"demo-{lesson.starts_from}") if lesson.starts_from else places.base_model
     body["job_id"] = lesson.job_id
     body["base_model"] |= {"model_name": "demo/demo-llama", "weights_url": base}

@@ -1,0 +1,1 @@
+"""What `tunegate demo` runs: the main job at small scale, on this machine."""
