@@ -1,0 +1,1 @@
+"""Runs as containers of podman or docker, on the gateway's own host."""
