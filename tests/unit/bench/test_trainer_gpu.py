@@ -12,7 +12,7 @@ from tests.bench import report, trainer_gpu
 def test_its_way_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "BUILD", tmp_path)
     monkeypatch.setattr(trainer_gpu, "trl_python", lambda: None)
-    assert trainer_gpu.main("cpu", True, [], ["lora", "qlora"], 1) == 0
+    assert trainer_gpu.main("cpu", True, [], ["lora", "qlora"], 1, 2) == 0
     found = json.loads((tmp_path / "trainer_gpu_tiny.json").read_text())
     assert found.keys() == {"figures", "ratios", "goals", "machine"}
     for method in ("lora", "qlora"):
@@ -22,7 +22,7 @@ def test_its_way_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert trainer_gpu.main("cuda", False, ["1b"], ["lora"], 1) == 2
+    assert trainer_gpu.main("cuda", False, ["1b"], ["lora"], 1, 2) == 2
     assert "needs a CUDA device" in capsys.readouterr().err
 
 
