@@ -12,6 +12,7 @@ from support.job_samples import GENERATION
 from support.situations import FAILED, STOPPED, SUCCEEDED
 from tunegate.contract.attempt import MetricsEvent, NoteEvent, PhaseEvent, ProgressEvent
 from tunegate.contract.job import WebhookBody
+from tunegate.control import engines
 from tunegate.control.launching import claim_token, run_name
 from tunegate.control.observation import ManifestVerdict
 from tunegate.control.records import JobState
@@ -385,7 +386,10 @@ class TestOrphans:
         assert world.engine.cancelled == []
 
 
-async def test_polls_of_one_moment_are_asked_as_one(world: World, tmp_path: Path) -> None:
+async def test_polls_of_one_moment_are_asked_as_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_GATHER_S", 0.3)  # a moment, on a machine that is busy
     for number in range(1, 5):
         await world.submit(job_id=f"job-{number}", uid=f"uid-{number}")
     await world.settle()
