@@ -63,7 +63,7 @@ class _Context:
 
     store: InlineStore
     sealer: Sealer
-    public_url: None = None
+    jobs_url: None = None
 
 
 class World:

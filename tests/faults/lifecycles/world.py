@@ -96,6 +96,8 @@ class World:
                     stack.enter_context(patch)
                 self.loop.run_until_complete(self._live())
         finally:
+            for replica in self.replicas:  # also where a client failed: they would go on for ever
+                replica.kill()
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()
@@ -267,7 +269,7 @@ class World:
 class _Context:
     """The little that claims, events and cancels ask of a ControlContext."""
 
-    public_url = None
+    jobs_url = None
 
     def __init__(self, store: InlineStore, sealer: Sealer) -> None:
         self.store = store
