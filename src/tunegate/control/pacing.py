@@ -13,8 +13,10 @@ PENDING_SHARE = 0.1
 """A run that has waited a minute is looked at again in six seconds: a long queue must not keep the gateway busy."""
 PENDING_MAX_S = 15.0
 """The longest time between two looks at a run that waits; one that begins tells by itself."""
-SURELY_S = 2.0
-"""Two looks at a run that its engine does not know lie at least so far apart, however often engines are asked."""
+SURELY_S = 6.0
+"""Two looks at a run that its engine does not know lie at least so far apart, however often engines are asked: their lists
+lag behind by seconds.
+"""
 SETTLE_S = 2.0
 """How long the trainer's last words may still be under way after the engine said that the run is over."""
 RESEND_CANCEL_S = 30.0
@@ -55,7 +57,7 @@ def recovery_delay_s(attempt: AttemptRecord) -> float:
 
 
 def surely_absent(now: Situation) -> bool:
-    """The engine knew no such run in two looks, a poll interval apart: one answer may have come too early."""
+    """The engine knew no such run in two looks, well apart: an answer may be older than the run."""
     since_ms = now.attempt.absent_since_ms if now.attempt is not None else None
     apart_s = max(now.settings.poll_interval_s, SURELY_S)
     return since_ms is not None and not now.within(since_ms, apart_s)

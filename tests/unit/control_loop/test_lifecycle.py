@@ -198,15 +198,19 @@ class TestAbsence:
         now = situation(J.RUNNING, run=run(R.ABSENT), attempt={"absent_since_ms": NOW_MS})
         assert isinstance(decide(now), Wait)
 
-    def test_two_looks_a_poll_interval_apart_are(self) -> None:
-        now = situation(J.RUNNING, run=run(R.ABSENT), attempt={"absent_since_ms": NOW_MS - 2000})
+    def test_nor_are_two_in_the_time_that_lists_lag_behind(self) -> None:
+        now = situation(J.PENDING, run=run(R.ABSENT), attempt={"absent_since_ms": NOW_MS - 5000})
+        assert isinstance(decide(now), Wait)
+
+    def test_two_looks_well_apart_are(self) -> None:
+        now = situation(J.RUNNING, run=run(R.ABSENT), attempt={"absent_since_ms": NOW_MS - 6000})
         action = decide(now)
         assert isinstance(action, Recover)
         assert action.error.code == "run_lost"
 
     def test_a_forgotten_run_with_a_complete_result_has_succeeded(self) -> None:
         seen = {"manifest": VALID}
-        attempt = {"outcome": word(SUCCEEDED), "absent_since_ms": NOW_MS - 2000}
+        attempt = {"outcome": word(SUCCEEDED), "absent_since_ms": NOW_MS - 6000}
         action = decide(situation(J.UPLOADING, run=run(R.ABSENT), seen=seen, attempt=attempt))
         assert isinstance(action, Finish)
         assert action.state is J.SUCCEEDED

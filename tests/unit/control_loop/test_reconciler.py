@@ -247,7 +247,7 @@ class TestTrouble:
         await trainer.report(PROGRESS)
         await world.settle()
         assert (await world.job()).state is JobState.RUNNING
-        await world.pass_time(5)
+        await world.pass_time(8)
         assert (await world.job()).state is JobState.RECOVERING
 
     async def test_an_error_of_ours_backs_off_that_job_alone(

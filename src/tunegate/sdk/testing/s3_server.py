@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,7 +63,8 @@ class S3Server:
                 stderr=subprocess.STDOUT,
             )
         try:
-            self._wait_until_healthy(self._process)
+            self._wait_until(self._process, f"{self.endpoint_url}/healthz", _answers)
+            self._wait_until(self._process, f"http://127.0.0.1:{master}/dir/status", _has_disks)
         except BaseException:
             self.stop()
             raise
@@ -109,17 +111,31 @@ class S3Server:
             json.dump(content, file)
         return path
 
-    def _wait_until_healthy(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until(
+        self, process: subprocess.Popen[bytes], url: str, is_ready: Callable[[bytes], bool]
+    ) -> None:
         deadline = time.monotonic() + _START_LIMIT_S
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while process.poll() is None and time.monotonic() < deadline:
             try:
-                with opener.open(f"{self.endpoint_url}/healthz", timeout=5):
-                    return
+                with opener.open(url, timeout=5) as answer:
+                    if is_ready(answer.read()):
+                        return
             except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
+                pass
+            time.sleep(0.05)
         tail = (self._home / "output.log").read_text(errors="replace")[-2000:]
         raise RuntimeError(f"the S3 server did not start:\n{tail}")
+
+
+def _answers(content: bytes) -> bool:
+    del content
+    return True
+
+
+def _has_disks(content: bytes) -> bool:
+    """Whether the master knows the volumes: until then, objects of an earlier run can't be read."""
+    return json.loads(content)["Topology"]["Max"] > 0
 
 
 def _find_weed() -> str:
