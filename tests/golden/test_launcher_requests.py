@@ -12,6 +12,8 @@ from golden.launcher_cases import METHODS, SIZES, golden_run
 from tunegate.contract.secret import redact_hook
 from tunegate.launchers.kubeflow import KubeflowLauncher
 from tunegate.launchers.kubeflow.settings import KubeflowSettings
+from tunegate.launchers.kubernetes import KubernetesLauncher
+from tunegate.launchers.kubernetes.settings import KubernetesSettings
 from tunegate.launchers.sagemaker import SageMakerLauncher
 from tunegate.launchers.sagemaker.settings import SageMakerSettings
 from tunegate.launchers.slurm import SlurmLauncher
@@ -37,6 +39,13 @@ def kubeflow() -> Launcher:
     return KubeflowLauncher(settings, CONTEXT)
 
 
+def kubernetes() -> Launcher:
+    settings = KubernetesSettings(
+        namespace="training", gpu_types={"A100": {"nvidia.com/gpu.product": "A100"}}
+    )
+    return KubernetesLauncher(settings, CONTEXT)
+
+
 def sagemaker() -> Launcher:
     settings = SageMakerSettings(
         role_arn="arn:aws:iam::123456789012:role/training",
@@ -49,6 +58,7 @@ def sagemaker() -> Launcher:
 
 LAUNCHERS: dict[str, Callable[[], Launcher]] = {
     "kubeflow": kubeflow,
+    "kubernetes": kubernetes,
     "sagemaker": sagemaker,
     "slurm": slurm,
 }

@@ -35,6 +35,8 @@ class Engine(ABC):
 
     name: ClassVar[str]
     PLANTS: ClassVar[Plants] = {}
+    replaces: ClassVar[bool] = False
+    """It starts a run anew whose node it lost, whatever the launcher thinks of that."""
 
     @abstractmethod
     async def start(self, ground: Ground) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from faults.launchers.engine import Engine
-from faults.launchers.engines.kubeflow import KubeflowEngine
+from faults.launchers.engines.cluster import KubeflowEngine, KubernetesEngine
 from faults.launchers.world import World
 from faults.report import rounds, write
 from tunegate.control.sealer import Sealer
 
 pytestmark = pytest.mark.slow
-ENGINES: tuple[type[Engine], ...] = (KubeflowEngine,)
+ENGINES: tuple[type[Engine], ...] = (KubeflowEngine, KubernetesEngine)
 JOBS = rounds(25, 100)
 WORLDS = rounds(1, 20)
 PLANT_SEEDS = rounds(2, 6)

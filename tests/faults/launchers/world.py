@@ -78,7 +78,7 @@ class World:
         self._engine = engine
         self._jobs = jobs
         self._plant = plant
-        self._evidence = Evidence()
+        self._evidence = Evidence(replaces=engine.replaces)
         self._weather = Weather(random.Random(seed + 1))
         self._output = Output()
 

@@ -12,7 +12,9 @@ from aiohttp.test_utils import TestServer
 
 from support.kube.objects import Conflict, Object, Objects
 
-_PATH = re.compile(r"(?P<path>/apis?/.*?namespaces/[^/]+/[^/]+)(/(?P<name>[^/]+))?(/(?P<sub>log))?")
+_PATH = re.compile(
+    r"(?P<path>/apis?/.*?namespaces/[^/]+/[^/]+)(/(?P<name>[^/]+))?(/(?P<sub>log|pendingworkloads))?"
+)
 Trouble = Callable[[str, str], Awaitable[str | int | None]]
 """Asked before every call with its method and path: None; a status to refuse it with; `after` for a 504 once it had its
 effect; `cut` or `cut after` for no answer, before or after the effect."""
@@ -67,12 +69,14 @@ class KubeApi:
             return await self._log(request, name)
         if request.method == "GET" and "watch" in request.query:
             return await self._watch(request, path)
-        answer = await self._do(request, path, name)
+        answer = await self._do(request, path, name, found["sub"])
         if how == "after":
             return _status(504, "Timeout", "the server did not answer in time")
         return _cut(request) if how == "cut after" else answer
 
-    async def _do(self, request: web.Request, path: str, name: str | None) -> web.Response:
+    async def _do(
+        self, request: web.Request, path: str, name: str | None, sub: str | None
+    ) -> web.Response:
         body: Object = json.loads(await request.read() or b"{}")
         objects = self.objects
         if request.method == "GET" and name is None:
@@ -90,6 +94,8 @@ class KubeApi:
         key = (path, name or "")
         if key not in objects.all:
             return _status(404, "NotFound", f"{name} not found")
+        if found_below := objects.all[key].get(sub or ""):
+            return web.json_response(found_below)
         if request.method == "PATCH":
             return web.json_response(objects.update(path, key[1], body))
         if request.method == "DELETE":
@@ -141,10 +147,20 @@ class KubeApi:
 
 def _chosen(one: Object, request: web.Request) -> bool:
     """Equality alone, which is all that is asked for."""
-    selector = request.query.get("labelSelector", "")
-    wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
     labels: dict[str, Any] = one["metadata"].get("labels", {})
-    return wanted.items() <= labels.items()
+    if not _pairs(request, "labelSelector").items() <= labels.items():
+        return False
+    return all(_field(one, path) == text for path, text in _pairs(request, "fieldSelector").items())
+
+
+def _pairs(request: web.Request, selector: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in request.query.get(selector, "").split(",") if pair)
+
+
+def _field(one: Any, path: str) -> Any:
+    for part in path.split("."):
+        one = one[part]
+    return one
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -5,12 +5,17 @@ import re
 
 import msgspec
 
+from tunegate.launchers.kube.options import PodOptions
 from tunegate.launchers.kube.settings import KubeSettings
 from tunegate.sdk.launcher import LaunchRefused, Run
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 INSTANCE = "tunegate.io/instance"
 RUN = "tunegate.io/run"
+LAUNCHER = "tunegate.io/launcher"
+"""Label that tells the objects of one launcher from those of others in the same namespace."""
+QUEUE = "kueue.x-k8s.io/queue-name"
+PRIORITY = "kueue.x-k8s.io/priority-class"
 IDENTITY = "tunegate.io/identity"
 """Annotation with the digest of what the run is: an object of the same name with another one is somebody else's."""
 STOP = "tunegate.io/stop"
@@ -43,6 +48,19 @@ def labels(run: Run, settings: KubeSettings) -> dict[str, str]:
         INSTANCE: settings.instance,
         RUN: run.name,
     }
+
+
+def run_labels(run: Run, settings: KubeSettings, launcher: str) -> dict[str, str]:
+    """What every object of a run of this launcher carries."""
+    return {**labels(run, settings), LAUNCHER: launcher}
+
+
+def queueing(options: PodOptions, settings: KubeSettings) -> dict[str, str]:
+    """The labels that Kueue reads."""
+    queue = options.queue or settings.queue
+    priority = options.priority or settings.priority_class
+    named = {QUEUE: queue, PRIORITY: priority} if queue is not None else {}
+    return {label: name for label, name in named.items() if name is not None}
 
 
 def identity(run: Run) -> str:

@@ -9,13 +9,24 @@ import msgspec
 from tunegate.launchers.kube.files import folder_volume
 from tunegate.launchers.kube.names import CONTAINER, annotations, labels
 from tunegate.launchers.kube.options import PodOptions
+from tunegate.launchers.kube.pod_states import INDEX
 from tunegate.launchers.kube.settings import KubeSettings
 from tunegate.sdk.launcher import Run
-from tunegate.sdk.run_files import CONTAINER_FOLDER, WORK, WORK_FOLDER, command_of, container_env
+from tunegate.sdk.run_files import (
+    CONTAINER_FOLDER,
+    WORK,
+    WORK_FOLDER,
+    command_of,
+    container_env,
+    node_env,
+)
 
 EnvVar = Mapping[str, Any]
 """`{"name", "value"}` or `{"name", "valueFrom"}`."""
 FILES, WORK_VOLUME, TMP, SHM, CACHE = "files", "work", "tmp", "shm", "cache"
+PORT = 29500
+MARGIN_S = 60.0
+"""Beyond the gateway's own deadline and grace, so that the engine's is a backstop only."""
 CACHE_GROUP_POLICY = "OnRootMismatch"
 
 
@@ -137,6 +148,21 @@ def nodes_of_type(gpu_type: str | None, settings: KubeSettings) -> dict[str, str
     """Labels of the nodes that have GPUs of a type, however it is spelled; None where the operator names none."""
     by_name = {name.lower(): nodes for name, nodes in settings.gpu_types.items()}
     return by_name.get((gpu_type or "").lower())
+
+
+def node_variables(run: Run, master: str) -> list[EnvVar]:
+    """A node's place. Its number is the index of its pod, which only the cluster knows; `master` is the first one's name."""
+    env = node_env(run, rank="", master_addr=master, master_port=PORT)
+    field = {"fieldRef": {"fieldPath": f"metadata.annotations['{INDEX}']"}}
+    return [
+        {"name": name, "valueFrom": field} if name == "RANK" else {"name": name, "value": value}
+        for name, value in env.items()
+    ]
+
+
+def backstop_s(run: Run) -> int:
+    """When the engine itself ends the run."""
+    return math.ceil(run.remaining_s + run.grace_s + MARGIN_S)
 
 
 def resources(run: Run, settings: KubeSettings) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pytest
 from tunegate.launchers.kube.names import STOP
 from tunegate.launchers.kube.objects import Meta, Thing
 from tunegate.launchers.kube.pod_states import PodWord, read_pod
+from tunegate.launchers.kube.run_states import read_run
 from tunegate.launchers.kubeflow.objects import NodePod, TrainJob
-from tunegate.launchers.kubeflow.states import FAILURES, read_run
+from tunegate.launchers.kubeflow.states import FAILURES, workload_of
 from tunegate.sdk.errors import CATALOGUE
 from tunegate.sdk.launcher import RunState, RunStatus
 
@@ -35,7 +36,8 @@ def word(index: int, state: RunState, reason: str = "", **more: Any) -> PodWord:
 
 
 def read(found: TrainJob | None, *pods: PodWord, nodes: int = 1) -> RunStatus:
-    return read_run("tg-a-1", RECORD, found, pods, nodes)
+    workload = None if found is None else workload_of(found)
+    return read_run("tg-a-1", RECORD, workload, pods, nodes)
 
 
 def test_no_run_and_a_run_that_was_not_made_to_the_end_are_absent() -> None:
@@ -86,7 +88,7 @@ def test_other_failures_are_told_by_the_pods() -> None:
     silent = read(failed)
     assert (silent.failure, silent.reason) == (
         "run_lost",
-        "its jobs failed and left nothing to say why: jobset says so",
+        "its pods failed and left nothing to say why: jobset says so",
     )
 
 
@@ -115,8 +117,8 @@ def test_all_nodes_have_to_be_there() -> None:
 
 
 def test_what_was_asked_to_stop_is_stopped_once_nothing_is_left() -> None:
-    assert read_run("x", STOPPED, job(), ()).state is RunState.STARTING
-    running = read_run("x", STOPPED, job(), (word(0, RunState.RUNNING),))
+    assert read_run("x", STOPPED, workload_of(job()), ()).state is RunState.STARTING
+    running = read_run("x", STOPPED, workload_of(job()), (word(0, RunState.RUNNING),))
     assert running.state is RunState.RUNNING
     assert read_run("x", STOPPED, None, (word(0, RunState.RUNNING),)).state is RunState.RUNNING
     assert read_run("x", STOPPED, None, ()).state is RunState.STOPPED

@@ -1,18 +1,25 @@
-"""Kubeflow: the API server in memory over HTTP, TrainJobs' controller, watches that lag and names that linger."""
+"""A cluster: the API server in memory over HTTP, a controller, watches that lag and names that linger."""
 
-from contextlib import AbstractContextManager
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
 from faults.launchers.engines.pods import Nodes
 from faults.launchers.weather import Strike
+from support.kube.jobs import JobController
 from support.kube.server import KubeApi
 from support.kube.trainjobs import TrainJobController
 from tunegate.launchers.kube.client import KubeClient
+from tunegate.launchers.kube.errors import ApiError
+from tunegate.launchers.kube.launcher import PodLauncher
 from tunegate.launchers.kubeflow import KubeflowLauncher
 from tunegate.launchers.kubeflow.settings import KubeflowSettings
-from tunegate.sdk.launcher import LauncherContext
+from tunegate.launchers.kubernetes import KubernetesLauncher
+from tunegate.launchers.kubernetes.settings import KubernetesSettings
+from tunegate.sdk.launcher import EngineUnavailable, Launcher, LauncherContext, LaunchRefused
 
 LAG_S = 6.0
 
@@ -24,15 +31,12 @@ def how(strike: Strike) -> str | int | None:
 
 
 def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(KubeflowLauncher, "cleanup", mock.AsyncMock())
+    return mock.patch.object(PodLauncher, "cleanup", mock.AsyncMock())
 
 
 def gives_up_at_trouble() -> AbstractContextManager[object]:
     """Whatever goes wrong on the way is taken for a refusal of the run."""
-    from tunegate.launchers.kubeflow import launcher
-    from tunegate.sdk.launcher import EngineUnavailable, LaunchRefused
-
-    real = launcher.KubeflowLauncher._ensure
+    real = PodLauncher._ensure
 
     async def ensure(*args: Any) -> Any:
         try:
@@ -40,31 +44,32 @@ def gives_up_at_trouble() -> AbstractContextManager[object]:
         except EngineUnavailable as error:
             raise LaunchRefused(str(error)) from error
 
-    return mock.patch.object(launcher.KubeflowLauncher, "_ensure", ensure)
+    return mock.patch.object(PodLauncher, "_ensure", ensure)
 
 
-def names_of_its_own() -> AbstractContextManager[object]:
-    """Every try is a new object: submitted blindly after a time-out, it is there twice."""
+def submits_again() -> AbstractContextManager[object]:
+    """A second object, of another name, as if the first answer had been taken for lost."""
     real = KubeClient.create
-    count = iter(range(10**9))
 
     async def create(self: KubeClient, path: str, manifest: Any, kind: Any) -> Any:
-        if path.endswith("/trainjobs"):
-            name = f"{manifest['metadata']['name']}-{next(count)}"
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "name": name}}
+        if path.endswith(("/trainjobs", "/jobs")):
+            name = f"{manifest['metadata']['name']}-again"
+            again = {**manifest, "metadata": {**manifest["metadata"], "name": name}}
+            with suppress(ApiError):
+                await real(self, path, again, kind)
         return await real(self, path, manifest, kind)
 
     return mock.patch.object(KubeClient, "create", create)
 
 
-class KubeflowEngine(Engine):
+class Cluster(Engine):
     """Its namespace is empty when all is over."""
 
-    name = "kubeflow"
+    controller: ClassVar[Callable[[KubeApi], TrainJobController | JobController]]
     PLANTS: ClassVar[Plants] = {
         "left in the engine": forgets_cleanup,
         "launch_failed": gives_up_at_trouble,
-        "was started": names_of_its_own,
+        "was started": submits_again,
     }
 
     async def start(self, ground: Ground) -> None:
@@ -72,21 +77,43 @@ class KubeflowEngine(Engine):
         self._api = KubeApi(ground.folder)
         await self._api.__aenter__()
         self._nodes = Nodes(self._api, ground)
-        self._controller = TrainJobController(self._api)
+        self._controller = type(self).controller(self._api)
         self._api.trouble = self._trouble
         self._api.lag_s = lambda: ground.weather.stale_s() and ground.weather.between(0, LAG_S)
-        self._settings = KubeflowSettings(namespace="default", kubeconfig=str(self._api.kubeconfig))
 
     async def close(self) -> None:
         await self._controller.close()
         await self._nodes.close()
         await self._api.__aexit__()
 
-    def launcher(self, context: LauncherContext) -> KubeflowLauncher:
-        return KubeflowLauncher(self._settings, context)
+    @property
+    def kubeconfig(self) -> str:
+        return str(self._api.kubeconfig)
+
+    @abstractmethod
+    def launcher(self, context: LauncherContext) -> Launcher: ...
 
     def left(self) -> list[str]:
         return [f"{path.rpartition('/')[2]}/{name}" for path, name in self._api.objects.all]
 
     async def _trouble(self, _method: str, _path: str) -> str | int | None:
         return how(await self._ground.weather.strike())
+
+
+class KubeflowEngine(Cluster):
+    name = "kubeflow"
+    controller = TrainJobController
+
+    def launcher(self, context: LauncherContext) -> Launcher:
+        settings = KubeflowSettings(namespace="default", kubeconfig=self.kubeconfig)
+        return KubeflowLauncher(settings, context)
+
+
+class KubernetesEngine(Cluster):
+    name = "kubernetes"
+    replaces = True
+    controller = JobController
+
+    def launcher(self, context: LauncherContext) -> Launcher:
+        settings = KubernetesSettings(namespace="default", kubeconfig=self.kubeconfig)
+        return KubernetesLauncher(settings, context)
