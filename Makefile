@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-slurm faults docs docs-code postman chart manifests clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-slurm faults docs docs-code postman chart manifests clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -98,6 +98,36 @@ engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run i
 	deploy/engines/slurm/up.sh $(SLURM)
 	set -a; . $(SLURM)/engine.env; $(BIN)/python -m pytest -q tests/engines/slurm; code=$$?; \
 		deploy/engines/slurm/down.sh $(SLURM); exit $$code
+
+IMAGES := build/engines/images
+CONTAINERS := build/engines/containers
+DOCKER := DOCKER_HOST=unix://$(CURDIR)/$(CONTAINERS)/docker/engine.sock
+
+engine-containers: $(VENV)/.dev ## install docker and podman, build the images, run the tests of both (15 minutes), stop them
+	deploy/engines/containers/install.sh
+	deploy/engines/containers/up.sh $(CONTAINERS)
+	$(DOCKER) deploy/engines/containers/images.sh $(BIN)/python $(IMAGES)
+	$(DOCKER) docker save -o $(IMAGES)/trainer.tar tunegate-test/trainer:1
+	set -a; . $(CONTAINERS)/engine.env; export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1; \
+		$(BIN)/python -m pytest -q tests/engines/containers; code=$$?; \
+		deploy/engines/containers/down.sh $(CONTAINERS); exit $$code
+
+$(IMAGES)/trainer.tar: | $(VENV)/.dev
+	deploy/engines/containers/install.sh
+	deploy/engines/containers/up.sh $(CONTAINERS)
+	$(DOCKER) deploy/engines/containers/images.sh $(BIN)/python $(IMAGES) trainer
+	$(DOCKER) docker save -o $@ tunegate-test/trainer:1
+	deploy/engines/containers/down.sh $(CONTAINERS)
+
+KUBERNETES := build/engines/kubernetes
+
+engine-kubernetes: $(VENV)/.dev $(IMAGES)/trainer.tar ## build and start a small Kubernetes, run its tests (8 minutes, the first time 20), stop it
+	deploy/engines/kubernetes/install.sh $(KUBERNETES)/bin
+	rm -rf $(KUBERNETES)/run
+	deploy/engines/kubernetes/up.sh $(KUBERNETES)/bin $(KUBERNETES)/run $(IMAGES)/trainer.tar
+	set -a; . $(KUBERNETES)/run/engine.env; export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1; \
+		$(BIN)/python -m pytest -q tests/engines/kubernetes; code=$$?; \
+		deploy/engines/kubernetes/down.sh $(KUBERNETES)/run; exit $$code
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml

@@ -9,6 +9,9 @@ FROM ${WHEELS} AS wheels
 FROM ${BASE} AS build
 ARG EXTRAS=gateway,postgres,kubeflow,sagemaker,slurm,container,otel
 WORKDIR /build
+# Wheels come with their symbols: strip takes them off, where the base can fetch it.
+# hadolint ignore=DL3008
+RUN command -v strip >/dev/null || { apt-get update && apt-get install -y --no-install-recommends binutils; } || true
 # pip stays: the chart installs plugins with it.
 RUN python3 -m venv /opt/tunegate
 COPY config/constraints.txt config/
@@ -21,6 +24,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca,ta
     --mount=type=bind,from=wheels,target=/wheels --mount=type=cache,target=/root/.cache/pip \
     /opt/tunegate/bin/pip install --no-compile --disable-pip-version-check \
         --find-links /wheels -c config/constraints.txt ".[${EXTRAS}]" ./plugins/*/ && \
+    { /opt/tunegate/bin/pip uninstall -q -y setuptools || true; } && \
     find /opt/tunegate -depth \( -name __pycache__ -o -name tests -path '*/site-packages/*' \) -exec rm -rf {} + && \
     find /opt/tunegate -name '*.so*' -size +64k -exec sh -c 'command -v strip >/dev/null && strip --strip-unneeded "$1"; :' _ {} \; && \
     install -d -o 10001 -g 10001 -m 700 /var/lib/tunegate

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback: stands for a load balancer, or cuts connections at a chosen moment."""
+"""A TCP proxy: stands for a load balancer, cuts connections at a chosen moment, or serves at another address what is on loopback."""
 
 import asyncio
 import itertools
@@ -10,8 +10,9 @@ from typing import Self
 class TcpProxy:
     """Each new connection goes to the next of `targets` (ports) that takes it. An async context manager."""
 
-    def __init__(self, *targets: int) -> None:
+    def __init__(self, *targets: int, host: str = "127.0.0.1") -> None:
         self.targets = list(targets)
+        self.host = host
         self.port = 0
         self.cuts = 0
         self.cut_before: Callable[[bytes], bool] = lambda _answer: False
@@ -24,10 +25,10 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self.host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -1,5 +1,6 @@
 """ONE table: what docker and podman say of a container → our states, codes and sentences. Pure."""
 
+import re
 import signal
 
 import msgspec
@@ -38,6 +39,20 @@ ENDS: dict[int, tuple[str, str]] = {
 }  # fmt: skip
 """Exit codes that are not a program's own: code of the catalogue, sentence. All others are the trainer's."""
 _SIGNALLED = 128
+GONE = RunStatus(
+    name="",
+    state=RunState.FAILED,
+    native_state="gone",
+    failure="run_lost",
+    reason="its container was removed, which the gateway did not do",
+)
+_FOR_GOOD = re.compile(
+    r"executable file not found|command that was not found|no such file or directory|permission denied"
+    r"|device driver|unable to find user|no matching entries in passwd|network .*not found|unknown runtime"
+    r"|unresolvable CDI|bind source path does not exist|no such image|image not known",
+    re.IGNORECASE,
+)
+"""What engines say with a 500 that will not pass by itself."""
 
 
 class State(msgspec.Struct, frozen=True, rename="pascal"):
@@ -79,6 +94,11 @@ def stopped(name: str, stop: Stop) -> RunStatus:
     """The status of a run that was stopped before it began."""
     state, failure, reason = STOPS[stop.cause]
     return RunStatus(name=name, state=state, failure=failure, reason=reason)
+
+
+def is_for_good(message: str) -> bool:
+    """Whether an engine's trouble with a container would be the same again."""
+    return bool(_FOR_GOOD.search(message))
 
 
 def failed(name: str, reason: str) -> RunStatus:

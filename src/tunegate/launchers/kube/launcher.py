@@ -221,7 +221,11 @@ class PodLauncher(Launcher, Generic[S, W, P]):
     async def _keep_log(self, name: str) -> None:
         pod = await self._speaker(name, wait=False)
         if pod is not None and self._read(pod).begun:
-            await self._kept.keep(name, self._log(pod, follow=True))
+
+            def read(offset: int, follow: bool) -> AsyncIterator[bytes]:
+                return self._log(pod, follow=follow, offset=offset)
+
+            await self._kept.keep(name, read)
 
     async def _status(self, name: str, pods: Sequence[PodWord]) -> RunStatus:
         record, job = self._records.items.get(name), self._jobs.items.get(name)

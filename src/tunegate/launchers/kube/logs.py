@@ -1,16 +1,18 @@
 """The log of a pod, and the copy that is kept where the pod goes before its run is cleaned up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tunegate.launchers.kube.client import KubeClient
 from tunegate.launchers.kube.errors import ApiError
 from tunegate.launchers.kube.names import CONTAINER
+from tunegate.sdk.launcher import EngineUnavailable
 
+ReadLog = Callable[[int, bool], AsyncIterator[bytes]]
+"""A log from a byte on; whether to follow it to its end."""
 CHUNK_BYTES = 64 * 1024
-INTERVAL_S = 0.5
 CATCH_UP_S = 2.0
 
 
@@ -65,12 +67,12 @@ class LogKeeper:
         """There is a copy, whole or growing."""
         return name in self._tasks or self.path(name).exists()
 
-    async def keep(self, name: str, stream: AsyncIterator[bytes]) -> None:
-        """Copy `stream` from its first byte to its end; returns once the copy is under way."""
+    async def keep(self, name: str, read: ReadLog) -> None:
+        """Copy a log from its first byte to its end; returns once the copy is under way."""
         if self.is_kept(name):
             return
         begun = asyncio.Event()
-        self._tasks[name] = asyncio.create_task(self._copy(name, stream, begun))
+        self._tasks[name] = asyncio.create_task(self._copy(name, read, begun))
         with suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_S):
                 await begun.wait()
@@ -95,14 +97,19 @@ class LogKeeper:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _copy(self, name: str, stream: AsyncIterator[bytes], begun: asyncio.Event) -> None:
+    async def _copy(self, name: str, read: ReadLog, begun: asyncio.Event) -> None:
+        """Followed, and read once more: a stream that breaks as its pod ends may lack the last words."""
+        offset = 0
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self.path(name).open("wb") as file:
-                async for chunk in stream:
-                    await asyncio.to_thread(file.write, chunk)
-                    await asyncio.to_thread(file.flush)
-                    begun.set()
+                for follow in (True, False):
+                    with suppress(EngineUnavailable):
+                        async for chunk in read(offset, follow):
+                            await asyncio.to_thread(file.write, chunk)
+                            await asyncio.to_thread(file.flush)
+                            offset += len(chunk)
+                            begun.set()
         finally:
             begun.set()
             if not asyncio.current_task().cancelling():  # pyright: ignore[reportOptionalMemberAccess]

@@ -10,7 +10,6 @@ The runs are small Python programs; `container` says how the engine starts one.
 """
 
 import asyncio
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -281,8 +280,10 @@ class LauncherConformance:
 
     async def test_leaves_no_process_behind(self, launcher: Launcher) -> None:
         mark = uuid.uuid4().hex
-        child = [sys.executable, "-c", f"import time; time.sleep(60)  # {mark}"]
-        run = self.run(f"import subprocess; subprocess.Popen({child!r}); print('begun')")
+        child = f"import time; time.sleep(60)  # {mark}"
+        run = self.run(
+            f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); print('begun')"
+        )
         await launcher.submit(run)
         await self.until(launcher, run.name, RunState.SUCCEEDED)
         await launcher.cleanup(run.name)
