@@ -7,7 +7,7 @@ FROM ${WHEELS} AS wheels
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
-ARG EXTRAS=gateway,postgres,kubeflow,sagemaker,slurm,container,otel
+ARG EXTRAS=gateway,postgres,kubernetes,sagemaker,slurm,container,otel
 WORKDIR /build
 # Wheels come with their symbols: strip takes them off, where the base can fetch it.
 # hadolint ignore=DL3008
