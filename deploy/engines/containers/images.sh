@@ -11,6 +11,10 @@ root=$(readlink -f "$here/../../..")
 mkdir -p "$work/wheels"
 work=$(readlink -f "$work")
 export DOCKER_BUILDKIT=1
+# BuildKit's client is a plugin of newer dockers and part of Debian's own.
+docker() { "$cli" "$@"; }
+cli=$(type -P docker)
+"$cli" buildx version >/dev/null 2>&1 || [ ! -x /usr/bin/docker ] || cli=/usr/bin/docker
 
 "$here/base-image.sh" "$work/base.tar"
 docker image inspect tunegate-test/base:1 >/dev/null 2>&1 || docker import "$work/base.tar" tunegate-test/base:1 >/dev/null

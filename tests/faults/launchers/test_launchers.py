@@ -9,12 +9,13 @@ import pytest
 
 from faults.launchers.engine import Engine
 from faults.launchers.engines.cluster import KubeflowEngine, KubernetesEngine
+from faults.launchers.engines.docker import DockerEngine
 from faults.launchers.world import World
 from faults.report import rounds, write
 from tunegate.control.sealer import Sealer
 
 pytestmark = pytest.mark.slow
-ENGINES: tuple[type[Engine], ...] = (KubeflowEngine, KubernetesEngine)
+ENGINES: tuple[type[Engine], ...] = (KubeflowEngine, KubernetesEngine, DockerEngine)
 JOBS = rounds(25, 100)
 WORLDS = rounds(1, 20)
 PLANT_SEEDS = rounds(2, 6)

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.secret import REDACTED
 from tunegate.launchers.container.client import ApiError, Engine, Listed
 from tunegate.launchers.container.images import Images
+from tunegate.launchers.container.lock import HostLock
 from tunegate.launchers.container.logs import frames, skip
 from tunegate.launchers.container.machine import look
 from tunegate.launchers.container.names import IDENTITY, INSTANCE, NAME, identity
@@ -22,8 +23,10 @@ from tunegate.launchers.container.runs import due, sooner
 from tunegate.launchers.container.settings import ContainerSettings
 from tunegate.launchers.container.sockets import find_socket
 from tunegate.launchers.container.states import (
+    FRESH,
     GONE,
     End,
+    State,
     Stop,
     failed,
     is_for_good,
@@ -33,7 +36,6 @@ from tunegate.launchers.container.states import (
 from tunegate.launchers.container.waiting import Begun, Folders, View
 from tunegate.launchers.local.fit import demand_of, review_resources
 from tunegate.launchers.local.queue import Grant, plan, sentence
-from tunegate.launchers.local.turn import Turn
 from tunegate.sdk.launcher import (
     FINISHED,
     Capabilities,
@@ -71,11 +73,12 @@ class ContainerLauncher(Launcher):
         self._images = Images(self._engine, settings, context.clock)
         path = Path(context.state_dir).resolve() / "containers"
         self._folders = Folders(path)
-        self._turn = Turn(path)
+        self._host_lock = HostLock(path.with_name("containers.lock"), context.clock)
         self._lock = asyncio.Lock()
         self._reasons: dict[str, str] = {}
         """Why runs wait, by name."""
         self._failing_since_s: dict[str, float] = {}
+        self._ended: dict[str, RunStatus] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -131,8 +134,9 @@ class ContainerLauncher(Launcher):
         if not names:
             return {}
         async with self._taken():
-            views = await self._advance()
-            return {name: await self._status(name, views.get(name)) for name in names}
+            views, listed = await self._advance()
+            looks = (self._status(name, views.get(name), listed.get(name)) for name in names)
+            return {status.name: status for status in await asyncio.gather(*looks)}
 
     async def cancel(self, name: str, grace_s: float) -> None:
         async with self._taken():
@@ -147,7 +151,7 @@ class ContainerLauncher(Launcher):
             if found is not None and found.labels.get(INSTANCE) == self._settings.instance:
                 await self._engine.remove(name)
             await asyncio.to_thread(self._folders.remove, name)
-            for known in (self._reasons, self._failing_since_s):
+            for known in (self._reasons, self._failing_since_s, self._ended):
                 known.pop(name, None)
 
     async def list_runs(self) -> list[str]:
@@ -189,26 +193,24 @@ class ContainerLauncher(Launcher):
             raise LaunchRefused("somebody else's container has the run's name")
         return True  # its folder is lost, the run is not
 
-    async def _advance(self) -> dict[str, View]:
-        """Do what is due; the runs as they are then."""
+    async def _advance(self) -> tuple[dict[str, View], dict[str, Listed]]:
+        """Do what is due; the runs as they are then, and the list that was gone by."""
         views = await asyncio.to_thread(self._folders.views)
         listed = await self._listed()
         now = due(views, listed, self._clock.now_ms())
         for name in now.to_stop:
             await self._stop(name, views[name], "deadline", views[name].record.grace_s)
-        for name in now.to_kill:
-            await self._engine.kill(name, "SIGKILL")
-        for name in now.to_start:
-            await self._begin(views[name])
+        await asyncio.gather(*(self._engine.kill(name, "SIGKILL") for name in now.to_kill))
         self._reasons = {}
+        await asyncio.gather(*(self._begin(views[name]) for name in now.to_start))
         ready = [name for name in now.waiting if await self._has_image(views[name])]
         queue = ((name, views[name].record.demand) for name in ready)
         decided = plan(queue, now.held, self._machine)
-        for name, grant in decided.starts.items():
-            await self._make(views[name], grant)
+        starts = (self._make(views[name], grant) for name, grant in decided.starts.items())
+        await asyncio.gather(*starts)
         behind = [name for name in ready if name not in decided.starts]
         self._reasons |= {name: sentence(decided.lack, n) for n, name in enumerate(behind)}
-        return await asyncio.to_thread(self._folders.views)
+        return await asyncio.to_thread(self._folders.views), listed
 
     async def _has_image(self, view: View) -> bool:
         name = view.record.name
@@ -236,15 +238,19 @@ class ContainerLauncher(Launcher):
         await self._begin(view)
 
     async def _begin(self, view: View) -> None:
-        """Fill and start a container that is there."""
+        """Fill and start a container that is there, once: engines start one again that is over, and lists may be old."""
         name = view.record.name
-        public, secret = await asyncio.to_thread(self._folders.files, view.record)
-        try:
-            await self._engine.put(name, ROOM, room(public, secret, self._settings.user))
-            await self._engine.start_container(name)
-        except ApiError as error:
-            await self._trouble(name, error)
+        found = await self._engine.inspect(name)
+        if found is None:
             return
+        if found.state.status.lower() in FRESH:
+            public, secret = await asyncio.to_thread(self._folders.files, view.record)
+            try:
+                await self._engine.put(name, ROOM, room(public, secret, self._settings.user))
+                await self._engine.start_container(name)
+            except ApiError as error:
+                await self._trouble(name, error)
+                return
         self._failing_since_s.pop(name, None)
         end_at_ms = self._clock.now_ms() + round(view.record.lasts_s * 1000)
         await asyncio.to_thread(self._folders.begin, name, Begun(end_at_ms=end_at_ms))
@@ -270,39 +276,41 @@ class ContainerLauncher(Launcher):
         if view.stop is None or grace_s <= 0:
             await self._engine.kill(name, "SIGTERM" if grace_s > 0 else "SIGKILL")
 
-    async def _status(self, name: str, view: View | None) -> RunStatus:
+    async def _status(
+        self, name: str, view: View | None, listed: Listed | None = None
+    ) -> RunStatus:
+        """Of a run that lives the list tells enough; how one ended, or that there is none, the container itself."""
+        if name in self._ended:
+            return self._ended[name]
         if view is not None and view.end is not None:
             return failed(name, view.end.reason)
+        stop = view.stop if view is not None else None
+        if listed is not None and listed.state.lower() == "running":
+            return status_of(name, State(status=listed.state), stop)
         found = await self._engine.inspect(name)
         if found is not None and found.labels.get(INSTANCE) == self._settings.instance:
-            stop = view.stop if view is not None else None
-            reason = self._reasons.get(name, "")
             status = status_of(name, found.state, stop)
+            if status.state in FINISHED:
+                self._ended[name] = status
+            reason = self._reasons.get(name, "")
             if status.state is RunState.STARTING and reason:
                 return msgspec.structs.replace(status, reason=reason)
             return status
         if view is None:
             return RunStatus(name=name, state=RunState.ABSENT)
-        if view.stop is not None:
-            return stopped(name, view.stop)
+        if stop is not None:
+            return stopped(name, stop)
         if view.begun is not None:
             return msgspec.structs.replace(GONE, name=name)
         reason = self._reasons.get(name, "waits for its turn")
         return RunStatus(name=name, state=RunState.PENDING, native_state="waiting", reason=reason)
 
-    async def _listed(self) -> Mapping[str, Listed]:
+    async def _listed(self) -> dict[str, Listed]:
         found = await self._engine.containers(f"{INSTANCE}={self._settings.instance}")
         return {one.name: one for one in found}
 
     @asynccontextmanager
     async def _taken(self) -> AsyncGenerator[None]:
         """One caller at a time, of all gateways that share the state folder."""
-        async with self._lock, AsyncExitStack() as stack:
-            turn = self._turn.taken()
-            try:
-                await asyncio.to_thread(turn.__enter__)
-            except OSError as error:
-                words = f"the state folder can't be used: {error.strerror}"
-                raise EngineUnavailable(words) from error
-            stack.callback(turn.__exit__, None, None, None)
+        async with self._lock, self._host_lock.taken():
             yield

@@ -21,6 +21,8 @@ ALIVE: dict[str, tuple[RunState, str]] = {
     "removing": (_R, "its container is being removed"),
 }
 """docker: created, running, paused, restarting, removing, exited, dead. podman: configured, initialized, stopping, stopped too."""
+FRESH = frozenset({"created", "configured", "initialized"})
+"""Was never started."""
 OVER = frozenset({"exited", "stopped", "dead"})
 
 STOPS: dict[str, tuple[RunState, str | None, str]] = {
@@ -82,7 +84,7 @@ def status_of(name: str, state: State, stop: Stop | None) -> RunStatus:
     said = state.status.lower()
     if said in OVER:
         return _ended(name, state, stop)
-    if stop is not None and said in ("created", "configured", "initialized"):
+    if stop is not None and said in FRESH:
         return stopped(name, stop)
     found, reason = ALIVE.get(said, (_R, f"the engine says {said!r}, which this launcher does not know"))  # fmt: skip
     if stop is not None and found is _R:
