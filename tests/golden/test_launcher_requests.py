@@ -10,6 +10,8 @@ import pytest
 
 from golden.launcher_cases import METHODS, SIZES, golden_run
 from tunegate.contract.secret import redact_hook
+from tunegate.launchers.container import ContainerLauncher
+from tunegate.launchers.container.settings import ContainerSettings
 from tunegate.launchers.kubeflow import KubeflowLauncher
 from tunegate.launchers.kubeflow.settings import KubeflowSettings
 from tunegate.launchers.kubernetes import KubernetesLauncher
@@ -46,6 +48,17 @@ def kubernetes() -> Launcher:
     return KubernetesLauncher(settings, CONTEXT)
 
 
+def container() -> Launcher:
+    settings = ContainerSettings(
+        socket="/run/docker.sock",
+        gpus=[str(number) for number in range(8)],
+        gpu_type="A100",
+        cpus=64,
+        memory_gb=512,
+    )
+    return ContainerLauncher(settings, CONTEXT)
+
+
 def sagemaker() -> Launcher:
     settings = SageMakerSettings(
         role_arn="arn:aws:iam::123456789012:role/training",
@@ -57,6 +70,7 @@ def sagemaker() -> Launcher:
 
 
 LAUNCHERS: dict[str, Callable[[], Launcher]] = {
+    "container": container,
     "kubeflow": kubeflow,
     "kubernetes": kubernetes,
     "sagemaker": sagemaker,
@@ -71,6 +85,9 @@ def test_request(name: str, method: str, size: str) -> None:
     run = golden_run(method, size)
     launcher = LAUNCHERS[name]()
     problems, _ = launcher.review(run.container, run.options)
+    if not launcher.capabilities.multi_node and run.container.resources.nodes > 1:
+        assert [problem.path for problem in problems] == ["$.resources.nodes"]
+        return
     assert not problems
     seen = msgspec.to_builtins(launcher.render(run), enc_hook=redact_hook)
     assert run.claim_token.reveal() not in json.dumps(seen)

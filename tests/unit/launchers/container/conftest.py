@@ -22,11 +22,16 @@ async def docker(tmp_path: Path) -> AsyncIterator[DockerApi]:
 
 
 @pytest.fixture
-def make_container(docker: DockerApi, tmp_path: Path) -> MakeContainer:
+async def make_container(docker: DockerApi, tmp_path: Path) -> AsyncIterator[MakeContainer]:
+    made: list[ContainerLauncher] = []
+
     def make(**more: object) -> ContainerLauncher:
         given = {"cpus": 4, "memory_gb": 4, "gpus": [], **more}
         settings = ContainerSettings(socket=str(docker.socket), **given)
         context = LauncherContext(state_dir=str(tmp_path / "state"), clock=SystemClock())
-        return ContainerLauncher(settings, context)
+        made.append(ContainerLauncher(settings, context))
+        return made[-1]
 
-    return make
+    yield make
+    for launcher in made:
+        await launcher.close()
