@@ -128,7 +128,7 @@ class DockerApi:
         if rest == "create":
             return await self._create(request)
         name, _, verb = rest.partition("/")
-        container = self.all.get(name)
+        container = self.all.get(name) or self._by_id(name)
         if container is None:
             return _said(404, f"No such container: {name}")
         if request.method == "DELETE":
@@ -138,6 +138,9 @@ class DockerApi:
         if verb == "json":
             return web.json_response(container.described())
         return await self._change(request, container, verb)
+
+    def _by_id(self, id_: str) -> Container | None:
+        return next((one for one in self.all.values() if one.id == id_), None)
 
     async def _create(self, request: web.Request) -> web.Response:
         name, asked = request.query["name"], await request.json()

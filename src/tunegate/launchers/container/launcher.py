@@ -246,8 +246,8 @@ class ContainerLauncher(Launcher):
         if found.state.status.lower() in FRESH:
             public, secret = await asyncio.to_thread(self._folders.files, view.record)
             try:
-                await self._engine.put(name, ROOM, room(public, secret, self._settings.user))
-                await self._engine.start_container(name)
+                await self._engine.put(found.id, ROOM, room(public, secret, self._settings.user))
+                await self._engine.start_container(found.id)  # and never a later one of its name
             except ApiError as error:
                 await self._trouble(name, error)
                 return
