@@ -10,14 +10,15 @@ import pytest
 from faults.launchers.engine import Engine
 from faults.launchers.engines.cluster import KubeflowEngine, KubernetesEngine
 from faults.launchers.engines.docker import DockerEngine
+from faults.launchers.engines.ray import RayEngine
 from faults.launchers.world import World
 from faults.report import rounds, write
 from tunegate.control.sealer import Sealer
 
 pytestmark = pytest.mark.slow
-ENGINES: tuple[type[Engine], ...] = (KubeflowEngine, KubernetesEngine, DockerEngine)
+ENGINES: tuple[type[Engine], ...] = (KubeflowEngine, KubernetesEngine, DockerEngine, RayEngine)
 JOBS = rounds(25, 100)
-WORLDS = rounds(1, 20)
+WORLDS = rounds(1, 25)
 PLANT_SEEDS = rounds(2, 6)
 """A bug shows itself in one of a few worlds."""
 PLANT_JOBS = 25
