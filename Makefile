@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-slurm faults docs docs-code postman chart manifests clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code postman chart manifests clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -128,6 +128,15 @@ engine-kubernetes: $(VENV)/.dev $(IMAGES)/trainer.tar ## build and start a small
 	set -a; . $(KUBERNETES)/run/engine.env; export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1; \
 		$(BIN)/python -m pytest -q tests/engines/kubernetes; code=$$?; \
 		deploy/engines/kubernetes/down.sh $(KUBERNETES)/run; exit $$code
+
+RAY := build/engines/ray
+
+engine-ray: $(VENV)/.dev ## install Ray in an environment of its own, start two nodes, run its tests (5 minutes), stop it
+	PYTHON=$(BIN)/python deploy/engines/ray/install.sh $(RAY)/venv
+	rm -rf $(RAY)/run
+	deploy/engines/ray/up.sh $(RAY)/venv $(RAY)/run
+	set -a; . $(RAY)/run/engine.env; $(BIN)/python -m pytest -q tests/engines/ray; code=$$?; \
+		deploy/engines/ray/down.sh $(RAY)/run; exit $$code
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml

@@ -16,6 +16,8 @@ from tunegate.launchers.kubeflow import KubeflowLauncher
 from tunegate.launchers.kubeflow.settings import KubeflowSettings
 from tunegate.launchers.kubernetes import KubernetesLauncher
 from tunegate.launchers.kubernetes.settings import KubernetesSettings
+from tunegate.launchers.ray import RayLauncher
+from tunegate.launchers.ray.settings import RaySettings
 from tunegate.launchers.sagemaker import SageMakerLauncher
 from tunegate.launchers.sagemaker.settings import SageMakerSettings
 from tunegate.launchers.slurm import SlurmLauncher
@@ -59,6 +61,10 @@ def container() -> Launcher:
     return ContainerLauncher(settings, CONTEXT)
 
 
+def ray() -> Launcher:
+    return RayLauncher(RaySettings(address="http://ray-head:8265"), CONTEXT)
+
+
 def sagemaker() -> Launcher:
     settings = SageMakerSettings(
         role_arn="arn:aws:iam::123456789012:role/training",
@@ -73,6 +79,7 @@ LAUNCHERS: dict[str, Callable[[], Launcher]] = {
     "container": container,
     "kubeflow": kubeflow,
     "kubernetes": kubernetes,
+    "ray": ray,
     "sagemaker": sagemaker,
     "slurm": slurm,
 }

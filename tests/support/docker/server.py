@@ -70,6 +70,7 @@ class DockerApi:
         self.all: dict[str, Container] = {}
         self.trouble: Trouble = _no_trouble
         self.listed: Callable[[], list[dict[str, Any]]] = self.now_listed
+        self._starting: dict[str, asyncio.Lock] = {}
         self._runner = runner
         self._site: web.AppRunner | None = None
 
@@ -98,15 +99,29 @@ class DockerApi:
         if found is None:
             return _said(404, "page not found")
         await request.read()
+        if not request.path.endswith("/start"):
+            return await self._struck(request, found["kind"], found["rest"])
+        return await self._start(request, found["rest"].removesuffix("/start"))
+
+    async def _start(self, request: web.Request, name: str) -> web.StreamResponse:
+        """An engine holds a container while it starts it: who comes meanwhile finds it running."""
+        asked = self.all.get(name) or self._by_id(name)
+        is_first = asked is not None and not asked.starts
+        async with self._starting.setdefault(name, asyncio.Lock()):
+            if asked is not None and is_first and asked.starts:
+                return web.Response(status=304)
+            return await self._struck(request, "containers", f"{name}/start")
+
+    async def _struck(self, request: web.Request, kind: str, rest: str) -> web.StreamResponse:
         how = await self.trouble(request.method, request.path)
         if isinstance(how, int):
             return _said(how, "the engine has trouble of its own")
         if how == "cut":
             return _cut(request)
-        if found["kind"] == "images":
-            answer: web.StreamResponse = self._image(request, found["rest"])
+        if kind == "images":
+            answer: web.StreamResponse = self._image(request, rest)
         else:
-            answer = await self._container(request, found["rest"])
+            answer = await self._container(request, rest)
         if how == "after":
             return _said(500, "the engine lost its way afterwards")
         return _cut(request) if how == "cut after" else answer

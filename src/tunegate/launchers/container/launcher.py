@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import msgspec
 
@@ -50,6 +50,8 @@ from tunegate.sdk.launcher import (
 )
 from tunegate.sdk.run_files import public_files, secret_files
 
+P = ParamSpec("P")
+T = TypeVar("T")
 QUEUE_DEPTH = 8
 """The queue is strictly in order, so a few are enough."""
 LOOK_AGAIN_S = 0.3
@@ -108,7 +110,7 @@ class ContainerLauncher(Launcher):
 
     async def start(self) -> None:
         async with self._taken():
-            await asyncio.to_thread(self._folders.sweep)
+            await _on_disk(self._folders.sweep)
 
     async def close(self) -> None:
         await self._images.close()
@@ -125,9 +127,7 @@ class ContainerLauncher(Launcher):
                 demand = demand_of(run.container.resources, self._machine)
                 request = create_request(run, demand, self._settings)
                 lasts_s = run.remaining_s + run.grace_s + self._settings.margin_s
-                await asyncio.to_thread(
-                    self._folders.add, run, identity(run), demand, request, lasts_s
-                )
+                await _on_disk(self._folders.add, run, identity(run), demand, request, lasts_s)
             await self._advance()
 
     async def poll(self, names: Sequence[str]) -> dict[str, RunStatus]:
@@ -140,7 +140,7 @@ class ContainerLauncher(Launcher):
 
     async def cancel(self, name: str, grace_s: float) -> None:
         async with self._taken():
-            view = await asyncio.to_thread(self._folders.view, name)
+            view = await _on_disk(self._folders.view, name)
             if view is None or (await self._status(name, view)).state in FINISHED:
                 return
             await self._stop(name, view, "cancel", grace_s)
@@ -150,13 +150,13 @@ class ContainerLauncher(Launcher):
             found = await self._engine.inspect(name)
             if found is not None and found.labels.get(INSTANCE) == self._settings.instance:
                 await self._engine.remove(name)
-            await asyncio.to_thread(self._folders.remove, name)
+            await _on_disk(self._folders.remove, name)
             for known in (self._reasons, self._failing_since_s, self._ended):
                 known.pop(name, None)
 
     async def list_runs(self) -> list[str]:
         async with self._taken():
-            views = await asyncio.to_thread(self._folders.views)
+            views = await _on_disk(self._folders.views)
             return sorted({*views, *await self._listed()})
 
     async def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
@@ -179,7 +179,7 @@ class ContainerLauncher(Launcher):
 
     async def _is_there(self, run: Run) -> bool:
         """Whether the run was submitted before. Raises LaunchRefused where its name is somebody else's."""
-        view = await asyncio.to_thread(self._folders.view, run.name)
+        view = await _on_disk(self._folders.view, run.name)
         if view is not None:
             if view.record.identity != identity(run):
                 raise LaunchRefused("another run has this name")
@@ -195,7 +195,7 @@ class ContainerLauncher(Launcher):
 
     async def _advance(self) -> tuple[dict[str, View], dict[str, Listed]]:
         """Do what is due; the runs as they are then, and the list that was gone by."""
-        views = await asyncio.to_thread(self._folders.views)
+        views = await _on_disk(self._folders.views)
         listed = await self._listed()
         now = due(views, listed, self._clock.now_ms())
         for name in now.to_stop:
@@ -210,7 +210,7 @@ class ContainerLauncher(Launcher):
         await asyncio.gather(*starts)
         behind = [name for name in ready if name not in decided.starts]
         self._reasons |= {name: sentence(decided.lack, n) for n, name in enumerate(behind)}
-        return await asyncio.to_thread(self._folders.views), listed
+        return await _on_disk(self._folders.views), listed
 
     async def _has_image(self, view: View) -> bool:
         name = view.record.name
@@ -244,7 +244,7 @@ class ContainerLauncher(Launcher):
         if found is None:
             return
         if found.state.status.lower() in FRESH:
-            public, secret = await asyncio.to_thread(self._folders.files, view.record)
+            public, secret = await _on_disk(self._folders.files, view.record)
             try:
                 await self._engine.put(found.id, ROOM, room(public, secret, self._settings.user))
                 await self._engine.start_container(found.id)  # and never a later one of its name
@@ -253,7 +253,7 @@ class ContainerLauncher(Launcher):
                 return
         self._failing_since_s.pop(name, None)
         end_at_ms = self._clock.now_ms() + round(view.record.lasts_s * 1000)
-        await asyncio.to_thread(self._folders.begin, name, Begun(end_at_ms=end_at_ms))
+        await _on_disk(self._folders.begin, name, Begun(end_at_ms=end_at_ms))
 
     async def _trouble(self, name: str, error: ApiError) -> None:
         """The engine would not: for good, or it may yet."""
@@ -267,12 +267,12 @@ class ContainerLauncher(Launcher):
             self._reasons[name] = reason
 
     async def _end(self, name: str, reason: str) -> None:
-        await asyncio.to_thread(self._folders.write_end, name, End(reason=reason))
+        await _on_disk(self._folders.write_end, name, End(reason=reason))
 
     async def _stop(self, name: str, view: View, cause: str, grace_s: float) -> None:
         kill_at_ms = self._clock.now_ms() + round(max(0.0, grace_s) * 1000)
         stop = sooner(view.stop, Stop(cause=cause, kill_at_ms=kill_at_ms))
-        await asyncio.to_thread(self._folders.write_stop, name, stop)
+        await _on_disk(self._folders.write_stop, name, stop)
         if view.stop is None or grace_s <= 0:
             await self._engine.kill(name, "SIGTERM" if grace_s > 0 else "SIGKILL")
 
@@ -314,3 +314,15 @@ class ContainerLauncher(Launcher):
         """One caller at a time, of all gateways that share the state folder."""
         async with self._lock, self._host_lock.taken():
             yield
+
+
+async def _on_disk(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Disks are slow, so a thread does it; whoever is cancelled meanwhile holds the lock until it is done."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+    except OSError as error:
+        raise EngineUnavailable(f"The state folder can't be used: {error.strerror}") from error

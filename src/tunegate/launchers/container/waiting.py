@@ -84,6 +84,7 @@ class Folders:
             lasts_s=lasts_s,
             grace_s=run.grace_s,
         )
+        self._folder(run.name).remove()  # one without a record is nobody's
         create_folder(self.path, run.name, record, public_files(run) | secret)
 
     def files(self, record: RunRecord) -> tuple[dict[str, bytes], dict[str, bytes]]:

@@ -16,8 +16,6 @@ from tunegate.sdk.launcher import EngineUnavailable, LauncherContext, LaunchRefu
 
 SNAPSHOT_S = 1.0
 OLDEST = 20
-START_S = 30.0
-"""An engine holds a container while it starts it, so a start does not come long after its caller gave up."""
 SAID = b"the trainer said this\n"
 
 
@@ -131,11 +129,7 @@ class DockerEngine(Engine):
             self._lists = [*self._lists[-OLDEST:], self._api.now_listed()]
             await asyncio.sleep(SNAPSHOT_S)
 
-    async def _trouble(self, _method: str, path: str) -> str | int | None:
-        try:
-            async with asyncio.timeout(START_S if path.endswith("/start") else None):
-                strike = await self._ground.weather.strike()
-        except TimeoutError:
-            return None
+    async def _trouble(self, _method: str, _path: str) -> str | int | None:
+        strike = await self._ground.weather.strike()
         words = {"fine": None, "refused": strike.status, "cut": "cut", "cut after": "cut after", "fails after": "after"}  # fmt: skip
         return words[strike.kind]
