@@ -22,6 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.slow)
             if CHROMIUM is None:
                 reason = "Chromium is not installed: apt-get install chromium fonts-dejavu-core"
                 item.add_marker(pytest.mark.skip(reason=reason))

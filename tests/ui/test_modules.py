@@ -7,6 +7,8 @@ from playwright.async_api import expect
 
 from .reader import Reader
 
+EN_DASH = "\N{EN DASH}"
+
 
 async def test_events_are_parsed_however_they_are_cut(reader: Reader) -> None:
     await reader.open()
@@ -97,7 +99,7 @@ async def test_numbers_read_well(reader: Reader) -> None:
     await reader.open()
     values = [0, 1.23456, 12345.6, 0.000123, 2e-4, 1.5e7, -3.2, None, math.inf]
     assert await reader.module("format.js", "({ number }, values) => values.map(number)", values) == [
-        "0", "1.235", "12,346", "1.23e-4", "2e-4", "1.5e7", "-3.2", "–", "–"
+        "0", "1.235", "12,346", "1.23e-4", "2e-4", "1.5e7", "-3.2", EN_DASH, EN_DASH
     ]  # fmt: skip
     spans = [0, 59.6, 125, 3700, 90000]
     assert await reader.module("format.js", "({ duration }, values) => values.map(duration)", spans) == [

@@ -106,9 +106,9 @@ class DockerApi:
     async def _start(self, request: web.Request, name: str) -> web.StreamResponse:
         """An engine holds a container while it starts it: who comes meanwhile finds it running."""
         asked = self.all.get(name) or self._by_id(name)
-        is_first = asked is not None and not asked.starts
+        was_over = asked is not None and asked.state == "exited"
         async with self._starting.setdefault(name, asyncio.Lock()):
-            if asked is not None and is_first and asked.starts:
+            if asked is not None and asked.starts and not was_over:
                 return web.Response(status=304)
             return await self._struck(request, "containers", f"{name}/start")
 

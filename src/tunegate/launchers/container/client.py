@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tunegate.launchers.container.states import State
+from tunegate.launchers.container.states import FRESH, State
 from tunegate.sdk.launcher import EngineUnavailable
 
 try:
@@ -40,6 +40,11 @@ class Inspected(msgspec.Struct, frozen=True, rename="pascal"):
     @property
     def labels(self) -> dict[str, str]:
         return self.config.labels or {}
+
+    @property
+    def is_fresh(self) -> bool:
+        """It was never started."""
+        return self.state.status.lower() in FRESH
 
 
 class Listed(msgspec.Struct, frozen=True, rename="pascal"):

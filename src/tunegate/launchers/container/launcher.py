@@ -23,7 +23,6 @@ from tunegate.launchers.container.runs import due, sooner
 from tunegate.launchers.container.settings import ContainerSettings
 from tunegate.launchers.container.sockets import find_socket
 from tunegate.launchers.container.states import (
-    FRESH,
     GONE,
     End,
     State,
@@ -243,11 +242,15 @@ class ContainerLauncher(Launcher):
         found = await self._engine.inspect(name)
         if found is None:
             return
-        if found.state.status.lower() in FRESH:
+        if found.is_fresh:
             public, secret = await _on_disk(self._folders.files, view.record)
             try:
                 await self._engine.put(found.id, ROOM, room(public, secret, self._settings.user))
-                await self._engine.start_container(found.id)  # and never a later one of its name
+                again = await self._engine.inspect(found.id)  # an earlier start may have been slow
+                if again is not None and again.is_fresh:
+                    await self._engine.start_container(
+                        found.id
+                    )  # and never a later one of its name
             except ApiError as error:
                 await self._trouble(name, error)
                 return
