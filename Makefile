@@ -9,7 +9,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code postman chart manifests clean
+	bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code postman chart manifests ui-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -35,7 +35,10 @@ demo: $(VENV)/.run ## run the main job here: S3, gateway, full then lora and qlo
 
 test: $(VENV)/.dev check ## run all tests: static checks, fast tier, then the tier with real processes
 	$(BIN)/python -m pytest -q -m 'not slow'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --ignore tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --ignore tests/faults --ignore tests/ui
+
+ui-test: $(VENV)/.dev ## look at the dashboard in a real Chromium (apt-get install chromium fonts-dejavu-core)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/ui
 
 check: $(VENV)/.dev ## lint, format, types and import arrows
 	$(BIN)/ruff check .

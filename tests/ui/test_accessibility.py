@@ -18,7 +18,12 @@ _PLACES = {
     "no comparison": "/compare",
     "editor": "/new/seen",
 }
-_WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+_WIDER = """() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    if (scrollWidth <= clientWidth) return [];
+    const wide = [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > clientWidth);
+    return wide.map((one) => one.outerHTML.slice(0, 80));
+}"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -120,4 +125,4 @@ async def test_nothing_is_wider_than_a_phone(
     async with Reader.at(browser, gateway.url, gateway.token, viewport=size) as reader:
         await reader.sign_in(_PLACES[place])
         await reader.page.wait_for_timeout(500)
-        assert not await reader.page.evaluate(_WIDER)
+        assert await reader.page.evaluate(_WIDER) == []

@@ -91,7 +91,7 @@ async def test_the_chart_is_read_by_pointer_and_keys(reader: Reader, live: None)
     await expect(page.get_by_role("button", name="Reset zoom").first).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("button", name="Reset zoom").first).to_be_hidden()
-    await page.get_by_text("Numbers of Loss").locator("..").click()
+    await page.locator("summary", has_text="Numbers of Loss").click()
     await expect(
         page.get_by_role("region", name="Numbers of Loss").get_by_role(
             "row", name="1 1", exact=True

@@ -43,7 +43,7 @@ export const showCompare = (root, ids) => {
   const controls = chartControls(view, () => draw());
   controls.prepend(make("label", { class: "check" }, "Metric", metric));
   const shown = make("div", { class: "stack" }, make("section", { class: "card", "aria-label": "Plot" }, controls, chart.element),
-    make("section", { class: "card table-card", "aria-label": "Compared jobs" }, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Compared jobs" }, make("table", { class: "plain compared" }, make("caption", { class: "unseen" }, "Compared jobs"),
+    make("section", { class: "card table-card" }, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Compared jobs" }, make("table", { class: "plain compared" }, make("caption", { class: "unseen" }, "Compared jobs"),
       make("thead", {}, make("tr", {}, ["Job", "Status", "Step", "First", "Latest", "Lowest", "At step"].map((head, index) => make("th", { scope: "col", class: index > 1 ? "number" : null }, head)), make("th", { scope: "col" }, make("span", { class: "unseen" }, "Remove")))), rows))));
   let entries = given.map((id, index) => entry(id, index + 1));
   let timer;

@@ -12,7 +12,7 @@ const dress = (node, properties) => {
   return node;
 };
 
-const present = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+const present = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 /** An HTML element: attributes (null and false are left out), `on` for listeners, children as nodes or text. */
 export const make = (name, properties = {}, ...children) => {

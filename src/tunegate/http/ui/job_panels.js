@@ -1,7 +1,7 @@
 // What stands below a job's curves: its events, its files, its request, what it should know.
 
 import { jobPath, read } from "./api.js";
-import { link, make, replace, said } from "./dom.js";
+import { link, make, replace, said, unseen } from "./dom.js";
 import { bytes, count, plural, timeOf, at } from "./format.js";
 import { isOver, problemBlock } from "./job_bits.js";
 import { toast } from "./shell.js";
@@ -17,7 +17,7 @@ const NUMBERS = new Set(["No.", "Attempt", "Size", "Step"]);
 
 const grid = (caption, heads, rows) => make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
   make("table", { class: "plain" }, make("caption", { class: "unseen" }, caption),
-    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: NUMBERS.has(head) ? "number" : null }, head)))), make("tbody", {}, rows)));
+    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: NUMBERS.has(head) ? "number" : null }, head || unseen("Copy"))))), make("tbody", {}, rows)));
 
 /** The event log without the numbers, newest first. */
 export const eventsPanel = (feed) => {
