@@ -61,7 +61,7 @@ class Cohort:
             store=store,
             launchers={"local": self.engine},
             sealer=self.sealer,
-            settings=ControlSettings(grace_s=10.0),
+            settings=ControlSettings(grace_s=10.0, preemption_retries=0),
             webhooks=WebhookSettings(),
             clock=clock,
             verify_manifest=_accept,
