@@ -11,12 +11,16 @@ from faults.launchers.engine import Engine
 from faults.launchers.engines.cluster import KubeflowEngine, KubernetesEngine
 from faults.launchers.engines.docker import DockerEngine
 from faults.launchers.engines.ray import RayEngine
+from faults.launchers.engines.sagemaker import SageMakerEngine
+from faults.launchers.engines.slurm import SlurmEngine
 from faults.launchers.world import World
 from faults.report import rounds, write
 from tunegate.control.sealer import Sealer
 
 pytestmark = pytest.mark.slow
-ENGINES: tuple[type[Engine], ...] = (KubeflowEngine, KubernetesEngine, DockerEngine, RayEngine)
+ENGINES: tuple[type[Engine], ...] = (
+    KubeflowEngine, KubernetesEngine, DockerEngine, RayEngine, SageMakerEngine, SlurmEngine,
+)  # fmt: skip
 JOBS = rounds(25, 100)
 WORLDS = rounds(1, 25)
 PLANT_SEEDS = rounds(2, 6)

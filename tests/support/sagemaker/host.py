@@ -1,4 +1,4 @@
-"""One instance of a training job: a folder in the place of /opt/ml and a process in that of the container."""
+"""What training jobs run on: accounts with hosts. Here a folder stands for /opt/ml and a process for the container."""
 
 import asyncio
 import json
@@ -8,15 +8,68 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
+from support.bucket import open_bucket
 from tunegate.sdk.testing.s3_server import S3Server
 
 ML = "/opt/ml"
+Loss = Literal["lost", "interrupt"]
+"""The instance failed; its spot capacity was taken away."""
 
 
-class Host:
+class Host(Protocol):
+    """One instance of a job. It is started anew after spot capacity came back."""
+
+    stream: str
+    lines: list[tuple[int, str]]
+    """What the container said: milliseconds, text."""
+
+    @property
+    def taken(self) -> Loss | None:
+        """How the instance went under its container."""
+
+    def give(self, channel: str, files: dict[str, bytes]) -> None: ...
+
+    async def start(self, request: dict[str, Any]) -> None: ...
+
+    async def wait(self) -> int: ...
+
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None: ...
+
+    def failure(self) -> str:
+        """What the container left as its own explanation."""
+
+
+class Account(Protocol):
+    """Where hosts come from, and what lies on S3."""
+
+    def new_host(self, job: str, number: int, count: int) -> Host: ...
+
+    async def objects(self, uri: str) -> dict[str, bytes]:
+        """Everything below `uri`, by the rest of its address."""
+
+
+class LocalAccount:
+    """Hosts are processes of this machine."""
+
+    def __init__(self, home: Path, s3: S3Server) -> None:
+        self._home = home
+        self._s3 = s3
+
+    def new_host(self, job: str, number: int, count: int) -> Host:
+        return LocalHost(self._home, job, number, count, self._s3)
+
+    async def objects(self, uri: str) -> dict[str, bytes]:
+        async with open_bucket(self._s3) as store:
+            found = [info.uri async for info in store.list(uri)]
+            return {one.removeprefix(uri): await store.read(one) for one in found}
+
+
+class LocalHost:
     """`algo-<number>`; here hosts are loopback addresses, as nobody resolves the others."""
+
+    taken: Loss | None = None
 
     def __init__(self, home: Path, job: str, number: int, count: int, s3: S3Server) -> None:
         self.home = home / job / f"algo-{number}"
@@ -46,6 +99,16 @@ class Host:
     def own(self, text: str) -> str:
         """Paths of the container, as they are here."""
         return text.replace(ML, str(self.ml)).replace("/tmp/tunegate", str(self.home / "work"))
+
+    def give(self, channel: str, files: dict[str, bytes]) -> None:
+        for name, content in files.items():
+            target = self.channel(channel) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+    def failure(self) -> str:
+        failure = self.ml / "output" / "failure"
+        return failure.read_text() if failure.exists() else ""
 
     async def start(self, request: dict[str, Any]) -> None:
         algorithm = request["AlgorithmSpecification"]

@@ -2,13 +2,10 @@
 
 import asyncio
 import signal
-import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Literal
 
-from support.bucket import open_bucket
-from support.sagemaker.host import Host
-from tunegate.sdk.testing.s3_server import S3Server
+from support.sagemaker.host import Account
 
 MESSAGES = {
     "Starting": "Starting the training job",
@@ -28,22 +25,28 @@ class TrainingJob:
     """Driven by `run`; `stop`, `interrupt` and `lose` are what happens to it meanwhile."""
 
     def __init__(
-        self, request: dict[str, Any], home: Path, s3: S3Server, *, grace_s: float, pause_s: float
+        self,
+        request: dict[str, Any],
+        account: Account,
+        now_s: Callable[[], float],
+        *,
+        grace_s: float,
+        pause_s: float,
     ) -> None:
         self.request = request
         self.name: str = request["TrainingJobName"]
         self.status, self.secondary = "InProgress", "Starting"
         self.reason = ""
         self.transitions: list[dict[str, Any]] = []
-        self.created_s = self.modified_s = time.time()
-        self._s3 = s3
+        self.created_s = self.modified_s = now_s()
+        self._now_s = now_s
+        self._account = account
         self._grace_s = grace_s
         self._pause_s = pause_s
-        self._home = home
         self._why: Literal["stop", "runtime", "interrupt", "lost"] | None = None
         self._happened = asyncio.Event()
         count = request["ResourceConfig"]["InstanceCount"]
-        self.hosts = [Host(home, self.name, n, count, s3) for n in range(1, count + 1)]
+        self.hosts = [account.new_host(self.name, n, count) for n in range(1, count + 1)]
         self._enter("Starting")
 
     @property
@@ -106,7 +109,7 @@ class TrainingJob:
             await host.start(self.request)
         waiting = [asyncio.create_task(host.wait()) for host in self.hosts]
         codes = await self._until_over(waiting)
-        why = self._why
+        why = self._why or next((host.taken for host in self.hosts if host.taken), None)
         if why == "stop":
             return ("Stopped", "Stopped", "")
         if why == "runtime":
@@ -118,7 +121,11 @@ class TrainingJob:
             return ("Failed", "Failed", INTERNAL_ERROR)
         bad = next((code for code in codes if code), 0)
         if bad:
-            return ("Failed", "Failed", f"AlgorithmError: {self._said()}, exit code: {bad}")
+            return (
+                "Failed",
+                "Failed",
+                f"AlgorithmError: {self.hosts[0].failure()[:1024]}, exit code: {bad}",
+            )
         self._enter("Uploading")
         await asyncio.sleep(0)
         return ("Completed", "Completed", "")
@@ -147,25 +154,17 @@ class TrainingJob:
 
     async def _download(self) -> None:
         """Every object of every channel, to every instance."""
-        async with open_bucket(self._s3) as store:
-            for channel in self.request.get("InputDataConfig", ()):
-                uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-                objects = [info.uri async for info in store.list(uri)]
-                if not objects:
-                    raise FileNotFoundError(f"No S3 objects found under {uri}")
-                for host in self.hosts:
-                    for one in objects:
-                        target = host.channel(channel["ChannelName"]) / one.removeprefix(uri)
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        await store.download(one, target)
-
-    def _said(self) -> str:
-        failure = self.hosts[0].ml / "output" / "failure"
-        return failure.read_text()[:1024] if failure.exists() else ""
+        for channel in self.request.get("InputDataConfig", ()):
+            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            files = await self._account.objects(uri)
+            if not files:
+                raise FileNotFoundError(f"No S3 objects found under {uri}")
+            for host in self.hosts:
+                host.give(channel["ChannelName"], files)
 
     def _enter(self, secondary: str) -> None:
         self.secondary = secondary
-        self.modified_s = time.time()
+        self.modified_s = self._now_s()
         if self.transitions:
             self.transitions[-1].setdefault("EndTime", self.modified_s)
         message = MESSAGES.get(secondary, secondary)

@@ -2,19 +2,20 @@
 
 import asyncio
 import json
+import time
 from collections import Counter, deque
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from aiohttp import web
 
+from support.sagemaker.host import Account
 from support.sagemaker.job import TrainingJob
 from support.sagemaker.shapes import violations
-from tunegate.sdk.testing.s3_server import S3Server
 
-Manner = Literal["503", "throttle", "drop", "drop after", "stale"]
-"""Refused before the effect, no answer before or after it; `stale`: jobs made by then are not seen."""
+Manner = Literal["503", "throttle", "drop", "drop after", "503 after", "stale"]
+"""Refused before the effect, no answer before or after it, refused in spite of it; `stale`: nothing is seen."""
 
 
 class FakeSageMaker:
@@ -24,18 +25,16 @@ class FakeSageMaker:
     `created` counts how often each job came to life, `manners` are taken by the next calls of an operation.
     """
 
-    def __init__(
-        self, home: Path, s3: S3Server, *, grace_s: float = 2.0, pause_s: float = 0.02
-    ) -> None:
+    def __init__(self, account: Account, *, grace_s: float = 2.0, pause_s: float = 0.02) -> None:
         self.jobs: dict[str, TrainingJob] = {}
         self.created: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.limits: dict[str, int] = {}
         self.manners: dict[str, deque[Manner]] = {}
         self.started: Counter[str] = Counter()
+        self.now_s: Callable[[], float] = time.time
         self.url = ""
-        self._home = home
-        self._s3 = s3
+        self._account = account
         self._grace_s = grace_s
         self._pause_s = pause_s
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,7 +63,7 @@ class FakeSageMaker:
         operation = request.headers["x-amz-target"].rpartition(".")[2]
         self.calls[operation] += 1
         body = json.loads(await request.read())
-        manner = await self._manner(operation)
+        manner = await self._manner(operation, body)
         if manner == "503":
             return _error("ServiceUnavailable", "try later", 503)
         if manner == "throttle":
@@ -77,14 +76,18 @@ class FakeSageMaker:
         answer = handler(body, manner == "stale")
         if manner == "drop after":
             return _drop(request)
+        if manner == "503 after":
+            return _error("ServiceUnavailable", "try later", 503)
         return answer
 
-    async def _manner(self, operation: str) -> Manner | None:
+    async def _manner(self, operation: str, body: dict[str, Any]) -> Manner | None:
         waiting = self.manners.get(operation)
         return waiting.popleft() if waiting else None
 
     def _new_job(self, body: dict[str, Any]) -> TrainingJob:
-        return TrainingJob(body, self._home, self._s3, grace_s=self._grace_s, pause_s=self._pause_s)
+        return TrainingJob(
+            body, self._account, self.now_s, grace_s=self._grace_s, pause_s=self._pause_s
+        )
 
     def _CreateTrainingJob(self, body: dict[str, Any], stale: bool) -> web.Response:  # noqa: N802
         if wrong := violations("CreateTrainingJob", body):
@@ -152,6 +155,7 @@ class FakeSageMaker:
             for job in self.jobs.values()
             if body.get("NameContains", "") in job.name
             and body.get("StatusEquals", job.status) == job.status
+            and body.get("LastModifiedTimeAfter", 0) <= job.modified_s
         )
         start = int(body.get("NextToken", "0"))
         end = start + body.get("MaxResults", 10)

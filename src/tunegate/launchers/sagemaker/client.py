@@ -1,9 +1,11 @@
 """The five calls of SageMaker's API that a run needs. Timeouts and retries are those of `storage.aws`."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tunegate.launchers.sagemaker.states import OPEN
 from tunegate.launchers.sagemaker.trouble import engine_trouble, is_missing, refusal
 from tunegate.sdk.launcher import EngineUnavailable, LaunchRefused
 from tunegate.storage.aws import Client
@@ -47,21 +49,26 @@ class TrainingJobs:
         """Forget a job that is over. One that may not be deleted (a warm pool, no permission) stays in the list."""
         await self._say(self._client.delete_training_job, name)
 
-    async def active(self, prefix: str) -> list[str]:
-        """Names, with this prefix, of jobs that are not over."""
+    async def names(self, prefix: str, ended_after_s: float | None) -> list[str]:
+        """Names, with this prefix, of jobs that are not over, or that ended after a time (seconds since 1970)."""
+        asked: list[dict[str, Any]] = [{"StatusEquals": status} for status in OPEN]
+        if ended_after_s is not None:
+            asked.append({"LastModifiedTimeAfter": datetime.fromtimestamp(ended_after_s, UTC)})
+        found = [name for one in asked for name in await self._list(NameContains=prefix, **one)]
+        return sorted({name for name in found if name.startswith(prefix)})
+
+    async def _list(self, **asked: Any) -> list[str]:
+        pages = self._client.get_paginator("list_training_jobs").paginate(
+            PaginationConfig={"PageSize": 100}, **asked
+        )
         found: list[str] = []
-        pages = self._client.get_paginator("list_training_jobs")
-        for status in ("InProgress", "Stopping"):
-            asked = pages.paginate(
-                NameContains=prefix, StatusEquals=status, PaginationConfig={"PageSize": 100}
-            )
-            try:
-                with engine_trouble():
-                    async for page in asked:
-                        found += [one["TrainingJobName"] for one in page["TrainingJobSummaries"]]
-            except ClientError as error:
-                raise EngineUnavailable(f"SageMaker refused ({code_of(error)})") from None
-        return [name for name in found if name.startswith(prefix)]
+        try:
+            with engine_trouble():
+                async for page in pages:
+                    found += [one["TrainingJobName"] for one in page["TrainingJobSummaries"]]
+        except ClientError as error:
+            raise EngineUnavailable(f"SageMaker refused ({code_of(error)})") from None
+        return found
 
     async def _adopt(self, request: dict[str, Any]) -> None:
         there = await self.describe(request["TrainingJobName"])

@@ -10,7 +10,14 @@ from typing import Any
 
 import msgspec
 
-from tunegate.launchers.sagemaker.render import REMOVE, REQUEST, STOP, folder_of, requests_of
+from tunegate.launchers.sagemaker.render import (
+    REMOVE,
+    REQUEST,
+    STOP,
+    folder_of,
+    requests_of,
+    runs_of,
+)
 from tunegate.launchers.sagemaker.settings import SageMakerSettings
 from tunegate.launchers.sagemaker.trouble import engine_trouble
 from tunegate.sdk.run_files import GRANT_FILE, TOKEN_FILE
@@ -59,13 +66,13 @@ class RunFolders:
         await self._put(self._mark(name, what), b"")
 
     async def names(self) -> list[str]:
-        """All runs that are there."""
+        """All runs of which anything is there: also files that arrived after their run was given up."""
         bucket, prefix = split_s3(requests_of(self._settings))
-        ending = f".{REQUEST}"
-        found = await self._keys(bucket, prefix)
-        return [
-            key.removeprefix(prefix).removesuffix(ending) for key in found if key.endswith(ending)
-        ]
+        marks = [key.removeprefix(prefix) for key in await self._keys(bucket, prefix)]
+        bucket, prefix = split_s3(runs_of(self._settings))
+        files = [key.removeprefix(prefix) for key in await self._keys(bucket, prefix)]
+        names = {*(mark.rpartition(".")[0] for mark in marks), *(file.partition("/")[0] for file in files)}  # fmt: skip
+        return sorted(names)
 
     async def forget_secrets(self, name: str) -> None:
         for one in (GRANT_FILE, TOKEN_FILE):

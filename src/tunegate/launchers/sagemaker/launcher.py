@@ -26,7 +26,7 @@ from tunegate.launchers.sagemaker.render import (
 )
 from tunegate.launchers.sagemaker.review import review_container
 from tunegate.launchers.sagemaker.settings import SageMakerSettings
-from tunegate.launchers.sagemaker.states import status_of
+from tunegate.launchers.sagemaker.states import OPEN, status_of
 from tunegate.sdk.launcher import (
     FINISHED,
     Capabilities,
@@ -54,6 +54,8 @@ class SageMakerLauncher(Launcher):
     options_type: ClassVar[type[Strict]] = SageMakerOptions
     offer_again_s: ClassVar[float] = 15.0
     """How often a run that the account has no room for is offered again."""
+    late_s: ClassVar[float] = 3600.0
+    """For how long an ended training job is looked for that nobody waits for."""
     look_s: ClassVar[float] = 2.0
     """How often a log that is followed is looked at; CloudWatch takes a few seconds itself."""
 
@@ -138,9 +140,12 @@ class SageMakerLauncher(Launcher):
             await self._remove(name)
 
     async def list_runs(self) -> list[str]:
+        """Ended jobs too, unless they are to stay in the list: a create may arrive long after it was given up."""
         prefix = self._settings.name_prefix
-        active = await self._jobs.active(prefix)
-        return sorted({*(one.removeprefix(prefix) for one in active), *await self._folders.names()})
+        kept = self._settings.keep_records
+        since_s = None if kept else self._clock.now_ms() / 1000 - self.late_s
+        jobs = await self._jobs.names(prefix, since_s)
+        return sorted({*(one.removeprefix(prefix) for one in jobs), *await self._folders.names()})
 
     def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
         async def is_over() -> bool:
@@ -221,7 +226,7 @@ class SageMakerLauncher(Launcher):
 
 def status_is_open(answer: dict[str, Any]) -> bool:
     """Whether SageMaker has still something to do with the job."""
-    return answer.get("TrainingJobStatus") in ("InProgress", "Stopping")
+    return answer.get("TrainingJobStatus") in OPEN
 
 
 def _files(run: Run) -> dict[str, bytes]:

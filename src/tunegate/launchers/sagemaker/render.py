@@ -43,7 +43,12 @@ def job_name(settings: SageMakerSettings, run_name: str) -> str:
 
 def folder_of(settings: SageMakerSettings, run_name: str) -> str:
     """The run's own place below the operator's prefix; an address that ends in `/`."""
-    return f"{settings.s3_prefix.rstrip('/')}/runs/{run_name}/"
+    return f"{runs_of(settings)}{run_name}/"
+
+
+def runs_of(settings: SageMakerSettings) -> str:
+    """Where the folders of all runs lie."""
+    return f"{settings.s3_prefix.rstrip('/')}/runs/"
 
 
 def requests_of(settings: SageMakerSettings) -> str:

@@ -8,6 +8,9 @@ from tunegate.sdk.launcher import RunState, RunStatus
 
 _P, _S, _R = RunState.PENDING, RunState.STARTING, RunState.RUNNING
 
+OPEN = ("InProgress", "Stopping")
+"""Status of a job with which SageMaker has still something to do."""
+
 ALIVE: dict[str, tuple[RunState, str]] = {
     "Starting": (_P, "SageMaker looks for instances"),
     "Pending": (_P, "it waits for capacity"),

@@ -28,7 +28,7 @@ from tunegate.launchers.slurm.request import digest, is_capped, job_request
 from tunegate.launchers.slurm.review import review_run
 from tunegate.launchers.slurm.settings import SlurmSettings
 from tunegate.launchers.slurm.states import is_over, is_waiting
-from tunegate.launchers.slurm.verdict import Found, find, ours, status
+from tunegate.launchers.slurm.verdict import Found, begun_and_waiting, find, ours, status
 from tunegate.sdk.launcher import (
     FINISHED,
     Capabilities,
@@ -70,7 +70,7 @@ class SlurmLauncher(Launcher):
         self._user = settings.user or getpass.getuser()
         self._api = api or _new_api(settings, self._user, context)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._missing_since_s: dict[str, float] = {}
+        self._odd_since_s: dict[str, float] = {}
 
     @property
     def capabilities(self) -> Capabilities:
@@ -149,7 +149,7 @@ class SlurmLauncher(Launcher):
                 await self._api.kill(job)
             if view is not None and not living:
                 await _disk(self._folder(name).remove)
-            self._missing_since_s.pop(name, None)
+            self._odd_since_s.pop(name, None)
 
     async def list_runs(self) -> list[str]:
         """Those with a folder, and living jobs of ours without one: what a lost answer left."""
@@ -235,13 +235,15 @@ class SlurmLauncher(Launcher):
         return told
 
     def _status(self, name: str, view: View | None, found: Found) -> RunStatus:
-        if found.job is not None or view is None:
-            self._missing_since_s.pop(name, None)
-            return status(name, view, found.job, missing_s=0.0)
+        job = found.job
+        if view is None or (job is not None and not begun_and_waiting(view, job)):
+            self._odd_since_s.pop(name, None)
+            return status(name, view, job, odd_s=0.0)
         now_s = self._clock.monotonic_s()
-        missing_s = now_s - self._missing_since_s.setdefault(name, now_s)
-        given_up = missing_s >= self._settings.lost_after_s
-        return status(name, view, None, missing_s=float("inf") if given_up else missing_s)
+        odd_s = now_s - self._odd_since_s.setdefault(name, now_s)
+        if odd_s >= self._settings.lost_after_s:
+            odd_s = float("inf")
+        return status(name, view, job, odd_s=odd_s)
 
     async def _carry_out(self, view: View | None, found: Found, said: RunStatus) -> None:
         """What is due: surplus jobs, a stop whose grace is over, a job that came back into the queue."""

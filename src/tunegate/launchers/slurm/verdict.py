@@ -12,6 +12,7 @@ from tunegate.sdk.launcher import RunState, RunStatus
 SKEW_S = 300
 """How far the clocks of gateway and cluster may be apart."""
 _BY_EXIT_CODE = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+_PUT_BACK = frozenset({"REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 
 
 class Found(Wire):
@@ -32,7 +33,10 @@ def ours(jobs: Sequence[SlurmJob], name: str, view: View | None, user: str) -> l
 
 
 def find(jobs: Sequence[SlurmJob], view: View | None) -> Found:
-    """The job that started the program; before that the oldest. The rest of the living is to be cancelled."""
+    """The job that started the program, and the rest of the living, which may go; before that the oldest.
+
+    Until the program has started nobody is surplus: any job may be the one that starts it in this very moment.
+    """
     if not jobs:
         return Found()
     by_age = sorted(jobs, key=lambda job: (job.submitted_s, job.job_id))
@@ -41,11 +45,22 @@ def find(jobs: Sequence[SlurmJob], view: View | None) -> Found:
     holder = next((job for job in by_age if job.job_id == started_by), None)
     # A job that Slurm refused as it came leaves a record too; a living one is worth more.
     job = holder or (living[0] if living and started_by is None else by_age[0])
-    return Found(job=job, surplus=[other for other in living if other is not job])
+    surplus = [other for other in living if other is not job] if started_by is not None else []
+    return Found(job=job, surplus=surplus)
 
 
-def status(name: str, view: View | None, job: SlurmJob | None, *, missing_s: float) -> RunStatus:
-    """`missing_s`: for how long Slurm has not listed a job that was submitted; infinite = given up."""
+def begun_and_waiting(view: View | None, job: SlurmJob | None) -> bool:
+    """The job has started the program, and Slurm lists it as waiting."""
+    if view is None or job is None or is_over(job.states):
+        return False
+    return view.started_by == job.job_id and meaning(job.states).state is RunState.PENDING
+
+
+def status(name: str, view: View | None, job: SlurmJob | None, *, odd_s: float) -> RunStatus:
+    """`odd_s`: for how long Slurm has not listed a job that was submitted, or listed one as waiting that has begun.
+
+    Infinite = Slurm is believed: the job is lost, or back in the queue.
+    """
     if view is None:
         if job is None or is_over(job.states):
             return RunStatus(name=name, state=RunState.ABSENT)
@@ -54,19 +69,18 @@ def status(name: str, view: View | None, job: SlurmJob | None, *, missing_s: flo
     if view.removing and (job is None or is_over(job.states)):
         return RunStatus(name=name, state=RunState.ABSENT)
     if job is None:
-        return _without_job(name, view, missing_s)
+        return _without_job(name, view, odd_s)
     if is_over(job.states):
         return _ended(name, view, job)
     said = meaning(job.states)
-    if said.state is RunState.PENDING and view.started_by == job.job_id and view.stop is None:
-        reason = "Slurm put it back into its queue; it goes on as a new attempt"
-        return _status(name, RunState.FAILED, job, reason, failure="interrupted")
+    if begun_and_waiting(view, job) and view.stop is None:
+        return _begun_and_waiting(name, job, odd_s)
     if view.stop is not None and said.state is RunState.RUNNING:
         return _status(name, RunState.RUNNING, job, "is being stopped")
     return _status(name, said.state, job, _sentence(job))
 
 
-def _without_job(name: str, view: View, missing_s: float) -> RunStatus:
+def _without_job(name: str, view: View, odd_s: float) -> RunStatus:
     """Slurm does not list the job: it forgets those that ended some minutes ago."""
     if view.exit_code is not None:
         return _by_code(name, view, view.exit_code, "no longer listed")
@@ -74,11 +88,19 @@ def _without_job(name: str, view: View, missing_s: float) -> RunStatus:
         return RunStatus(name=name, state=RunState.STOPPED, reason="stopped, as asked")
     if view.record.job_id is None and not view.started:
         return RunStatus(name=name, state=RunState.ABSENT)
-    if missing_s != float("inf"):
+    if odd_s != float("inf"):
         state = RunState.RUNNING if view.started else RunState.PENDING
         return RunStatus(name=name, state=state, reason="Slurm does not list the job just now")
     reason = "Slurm has forgotten the job, and it left no exit code"
     return RunStatus(name=name, state=RunState.FAILED, reason=reason, failure="run_lost")
+
+
+def _begun_and_waiting(name: str, job: SlurmJob, odd_s: float) -> RunStatus:
+    """The list may be older than the start, so that its word counts only when it stays; a flag is no such word."""
+    if odd_s != float("inf") and _PUT_BACK.isdisjoint(job.states):
+        return _status(name, RunState.RUNNING, job, "")
+    reason = "Slurm put it back into its queue; it goes on as a new attempt"
+    return _status(name, RunState.FAILED, job, reason, failure="interrupted")
 
 
 def _ended(name: str, view: View, job: SlurmJob) -> RunStatus:

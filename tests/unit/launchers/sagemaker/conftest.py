@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from support.sagemaker import FakeSageMaker
+from support.sagemaker import FakeSageMaker, LocalAccount
 from tunegate.launchers.sagemaker import SageMakerLauncher
 from tunegate.launchers.sagemaker.settings import InstanceType, SageMakerSettings
 from tunegate.sdk.clock import SystemClock
@@ -33,7 +33,7 @@ class EagerLauncher(SageMakerLauncher):
 @pytest.fixture
 async def sagemaker(tmp_path: Path, s3_server: S3Server) -> AsyncGenerator[FakeSageMaker]:
     s3_server.create_bucket(BUCKET)
-    async with FakeSageMaker(tmp_path / "sagemaker", s3_server) as running:
+    async with FakeSageMaker(LocalAccount(tmp_path / "sagemaker", s3_server)) as running:
         yield running
 
 
