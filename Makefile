@@ -111,6 +111,7 @@ engine-containers: $(VENV)/.dev ## install docker and podman, build the images, 
 	deploy/engines/containers/up.sh $(CONTAINERS)
 	$(DOCKER) deploy/engines/containers/images.sh $(BIN)/python $(IMAGES)
 	$(DOCKER) docker save -o $(IMAGES)/trainer.tar tunegate-test/trainer:1
+	set -a; . $(CONTAINERS)/engine.env; podman load -q -i $(IMAGES)/trainer.tar
 	set -a; . $(CONTAINERS)/engine.env; export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1; \
 		$(BIN)/python -m pytest -q tests/engines/containers; code=$$?; \
 		deploy/engines/containers/down.sh $(CONTAINERS); exit $$code

@@ -10,6 +10,7 @@ import pytest
 from faults.launchers.engine import Engine
 from faults.launchers.engines.cluster import KubeflowEngine, KubernetesEngine
 from faults.launchers.engines.docker import DockerEngine
+from faults.launchers.engines.local import LocalEngine
 from faults.launchers.engines.ray import RayEngine
 from faults.launchers.engines.sagemaker import SageMakerEngine
 from faults.launchers.engines.slurm import SlurmEngine
@@ -19,7 +20,7 @@ from tunegate.control.sealer import Sealer
 
 pytestmark = pytest.mark.slow
 ENGINES: tuple[type[Engine], ...] = (
-    KubeflowEngine, KubernetesEngine, DockerEngine, RayEngine, SageMakerEngine, SlurmEngine,
+    KubeflowEngine, KubernetesEngine, DockerEngine, LocalEngine, RayEngine, SageMakerEngine, SlurmEngine,
 )  # fmt: skip
 JOBS = rounds(25, 100)
 WORLDS = rounds(1, 25)

@@ -34,8 +34,8 @@ class PassesTheToken(LocalLauncher):
 
 class Doubles(LocalLauncher):
     async def submit(self, run: Run) -> None:
-        await super().submit(run)
         await super().submit(msgspec.structs.replace(run, name=f"{run.name}-again"))
+        await super().submit(run)
 
 
 class Impatient(LocalLauncher):

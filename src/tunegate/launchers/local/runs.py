@@ -169,9 +169,12 @@ class Runs:
     def _start(self, record: RunRecord, grant: Grant) -> None:
         folder = self.folder(record.name)
         env = env_of(record.env, grant, folder.path, self._settings, os.environ)
-        if not self._spawn(folder, env) and folder.read("supervisor", Supervisor) is None:
-            folder.write("exit", Exit(error="the supervisor could not be started"))
-        self._set(record.name, RunState.RUNNING)
+        if self._spawn(folder, env) or folder.read("supervisor", Supervisor) is not None:
+            self._set(record.name, RunState.RUNNING)
+        elif folder.read("stop", Stop) is not None:
+            folder.write("exit", Exit(cause="cancel"))
+        else:  # no memory, no process number, a full disk: the next look tries again
+            self._set(record.name, RunState.STARTING, "the machine has no room for its supervisor")
 
     def _spawn(self, folder: RunFolder, env: Mapping[str, str]) -> bool:
         """Start a supervisor, which goes into the background by itself."""
@@ -197,8 +200,10 @@ class Runs:
     def _status(self, name: str) -> RunStatus:
         return self._statuses.get(name) or RunStatus(name=name, state=RunState.ABSENT)
 
-    def _set(self, name: str, state: RunState) -> None:
-        self._statuses[name] = RunStatus(name=name, state=state, native_state=state.value)
+    def _set(self, name: str, state: RunState, reason: str = "") -> None:
+        self._statuses[name] = RunStatus(
+            name=name, state=state, native_state=state.value, reason=reason
+        )
 
 
 def ended_already(status: RunStatus) -> bool:

@@ -1,14 +1,13 @@
 """Slurm: slurmrestd in memory, lists that are old, numbers that come again; bash runs the launcher's real batch scripts."""
 
 import asyncio
-import contextvars
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
-from faults.launchers.process import Process
+from faults.launchers.engines.shells import Shells
 from support.slurm import Slurmrestd
 from support.slurm.bin import install
 from tunegate.launchers.slurm import SlurmLauncher
@@ -21,87 +20,8 @@ OLDEST = 20
 CPUS = 40
 MIN_JOB_AGE_S = 120.0
 VERSIONS = (38, 41)
-_STEP = """\
-#!/bin/bash
-# The program lives in the campaign; this is its process.
-trap 'kill -TERM "$reader" 2>/dev/null' TERM
-exec 3<>/dev/tcp/127.0.0.1/{port} || exit 1
-echo $$ >"$0.$SLURM_JOB_ID"
-echo "{what} $SLURM_JOB_ID" >&3
-trap 'echo term >&3' TERM
-(trap '' TERM; read -r code <&3; exit "${{code:-137}}") &
-reader=$!
-while wait "$reader"; kill -0 "$reader" 2>/dev/null; do :; done
-wait "$reader"
-exit $?
-"""
-"""A line says for which job, `term` that SIGTERM came; the answer is the exit code."""
-
-
-class Node:
-    """Where the batch scripts' steps really are: `Process`es, told to the bash processes that stand for them."""
-
-    def __init__(self, ground: Ground, slurm: Slurmrestd) -> None:
-        self._ground = ground
-        self._slurm = slurm
-        self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[Any]] = set()
-
-    async def start(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
-
-    def program(self, files: Path) -> Process:
-        laid = {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()}
-        return Process(self._ground.program, laid)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-        try:
-            what, number = (await reader.readline()).decode().split()
-            code = await (self._run if what == "run" else self._watch)(int(number), reader)
-            writer.write(b"%d\n" % code)
-            await writer.drain()
-        except (ConnectionError, ValueError):
-            pass  # its shell was killed
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def _run(self, number: int, reader: asyncio.StreamReader) -> int:
-        process = self.program(self._slurm.jobs[number].folder / "files")
-        listening = asyncio.get_running_loop().create_task(
-            self._hear(reader, process), context=contextvars.Context()
-        )
-        code = await process.wait()
-        listening.cancel()
-        if process.lost:
-            self._slurm.fail_node(number, requeue=self._ground.weather.happens(0.3))
-        return code
-
-    async def _hear(self, reader: asyncio.StreamReader, process: Process) -> None:
-        with suppress(ConnectionError):
-            while await reader.readline():
-                process.term()
-        process.kill()
-
-    async def _watch(self, number: int, reader: asyncio.StreamReader) -> int:
-        """The script's `sleep` between two looks for a wish to stop: it lasts until there is something to see."""
-        stop = self._slurm.jobs[number].folder / "stop.json"
-        while not stop.exists() and not reader.at_eof():  # noqa: ASYNC110
-            await asyncio.sleep(1.0)
-        return 0
+NOTE = 'echo $$ >"$0.$SLURM_JOB_ID"'
+"""Where scancel finds the step."""
 
 
 def forgets_cleanup() -> AbstractContextManager[object]:
@@ -145,9 +65,10 @@ class SlurmEngine(Engine):
         slurm.kill_wait_s, slurm.min_job_age_s = 30.0, MIN_JOB_AGE_S
         slurm.numbers, slurm.now_s = self._number, lambda: ground.clock.now_ms() / 1000
         self._lists: list[list[dict[str, Any]]] = []
-        self._node = Node(ground, slurm)
-        port = await self._node.start()
-        step, sleep = (_STEP.format(port=port, what=what) for what in ("run", "watch"))
+        self._shells = shells = Shells(ground.program, self._files_of, self._lost)
+        await shells.start(watch=self._watch)
+        step = shells.script("$SLURM_JOB_ID", before=NOTE)
+        sleep = shells.script("$SLURM_JOB_ID", "watch")
         self._bin = install(ground.folder / "bin", srun=step, sleep=sleep)
         await slurm.__aenter__()
         self._photographer = asyncio.create_task(self._photograph())
@@ -156,7 +77,7 @@ class SlurmEngine(Engine):
         self._photographer.cancel()
         await asyncio.gather(self._photographer, return_exceptions=True)
         await self._slurm.__aexit__()
-        await self._node.close()
+        await self._shells.close()
 
     def launcher(self, context: LauncherContext) -> SlurmLauncher:
         settings = SlurmSettings(
@@ -169,6 +90,19 @@ class SlurmEngine(Engine):
         alive = [batch.name for batch in self._slurm.jobs.values() if not batch.is_over]
         folders = self._shared.iterdir() if self._shared.exists() else ()
         return [*alive, *(f"folder {path.name}" for path in folders)]
+
+    def _files_of(self, number: str) -> Path:
+        return self._slurm.jobs[int(number)].folder / "files"
+
+    def _lost(self, number: str) -> None:
+        self._slurm.fail_node(int(number), requeue=self._ground.weather.happens(0.3))
+
+    async def _watch(self, number: str, reader: asyncio.StreamReader) -> int:
+        """The batch script's `sleep` between two looks for a wish to stop lasts until there is one."""
+        stop = self._slurm.jobs[int(number)].folder / "stop.json"
+        while not stop.exists() and not reader.at_eof():  # noqa: ASYNC110
+            await asyncio.sleep(1.0)
+        return 0
 
     def _number(self) -> int:
         """The lowest that no listed job has."""

@@ -1,12 +1,15 @@
 """What the conformance suite can't ask of every launcher: supervisors, boots, grants, deadlines."""
 
+import errno
 import os
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -229,6 +232,22 @@ async def test_a_grant_without_a_supervisor_is_made_good(
     await heir.start()
     assert (await end_of(heir, run)).state is RunState.SUCCEEDED
     assert mark.read_text() == "x"
+
+
+async def test_a_supervisor_that_finds_no_room_is_tried_again(
+    launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, unwanted = SUITE.run("print('done')"), SUITE.run("print('done')")
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "run", Mock(side_effect=BlockingIOError(errno.EAGAIN, "no room")))
+        await launcher.submit(run)
+        await launcher.submit(unwanted)
+        status = (await launcher.poll([run.name]))[run.name]
+        assert (status.state, status.failure) == (RunState.STARTING, None)
+        assert "room" in status.reason
+        await launcher.cancel(unwanted.name, 5.0)
+        assert (await end_of(launcher, unwanted)).state is RunState.STOPPED
+    assert (await end_of(launcher, run)).state is RunState.SUCCEEDED
 
 
 async def test_leftovers_of_a_killed_gateway_are_swept(tmp_path: Path) -> None:
