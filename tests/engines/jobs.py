@@ -20,6 +20,16 @@ async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float = 60) -> 
             await asyncio.sleep(0.2)
 
 
+def lora(job_id: str, s3: S3Server, *, nodes: int = 1, **tuning: Any) -> dict[str, Any]:
+    """A request of the small world, with the S3 server's keys."""
+    body = request(job_id, "lora", s3.role_arn, base=BASE, data=DATA, **tuning)
+    keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
+    for part in (body["datasets"][0], body["artifacts"]):
+        part["auth"] = keys
+    body["resources"] = {"gpus": 0, "cpus": 1, "memory_gb": 1, "nodes": nodes}
+    return body
+
+
 class EngineJobs(ABC):
     """A subclass gives the fixtures `api` and `world`, and says how to look behind the gateway."""
 
@@ -34,14 +44,6 @@ class EngineJobs(ABC):
     async def left(self) -> list[str]:
         """What the engine still has of the gateway's."""
 
-    def lora(self, job_id: str, s3: S3Server, *, nodes: int = 1, **tuning: Any) -> dict[str, Any]:
-        body = request(job_id, "lora", s3.role_arn, base=BASE, data=DATA, **tuning)
-        keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
-        for part in (body["datasets"][0], body["artifacts"]):
-            part["auth"] = keys
-        body["resources"] = {"gpus": 0, "cpus": 1, "memory_gb": 1, "nodes": nodes}
-        return body
-
     async def cleared(self) -> None:
         async def nothing_is_left() -> bool:
             return not await self.left()
@@ -49,7 +51,7 @@ class EngineJobs(ABC):
         await until(nothing_is_left)
 
     async def test_lora(self, api: Api, world: S3Server) -> None:
-        await api.submit(self.lora("plain", world, num_epochs=2))
+        await api.submit(lora("plain", world, num_epochs=2))
         job = await api.wait("plain")
         assert (job["status"], job["launcher"], job["attempt"]) == ("succeeded", self.launcher, 1), job  # fmt: skip
         _, log = await api.call("GET", "/train/plain/logs")
@@ -62,7 +64,7 @@ class EngineJobs(ABC):
     async def test_lora_on_two_nodes(self, api: Api, world: S3Server) -> None:
         if not self.several_nodes:
             pytest.skip("this engine has one node")
-        await api.submit(self.lora("pair", world, nodes=2, num_epochs=1))
+        await api.submit(lora("pair", world, nodes=2, num_epochs=1))
         job = await api.wait("pair")
         assert job["status"] == "succeeded", job
         async with open_bucket(world) as store:
@@ -71,7 +73,7 @@ class EngineJobs(ABC):
         await self.cleared()
 
     async def test_cancelled(self, api: Api, world: S3Server) -> None:
-        await api.submit(self.lora("endless", world, num_epochs=500))
+        await api.submit(lora("endless", world, num_epochs=500))
         await api.wait("endless", status={"running"})
         await api.call("POST", "/train/endless/cancel")
         job = await api.wait("endless")
@@ -79,7 +81,7 @@ class EngineJobs(ABC):
         await self.cleared()
 
     async def test_killed_and_resumed(self, api: Api, world: S3Server) -> None:
-        await api.submit(self.lora("phoenix", world, num_epochs=20, save_steps=10))
+        await api.submit(lora("phoenix", world, num_epochs=20, save_steps=10))
 
         async def is_saved() -> bool:
             return bool((await api.call("GET", "/train/phoenix/checkpoints"))[1]["data"])
@@ -93,7 +95,7 @@ class EngineJobs(ABC):
         await self.cleared()
 
     async def test_out_of_time(self, api: Api, world: S3Server) -> None:
-        body = self.lora("late", world, num_epochs=2000)
+        body = lora("late", world, num_epochs=2000)
         body["resources"]["max_duration_minutes"] = 1
         await api.submit(body)
         job = await api.wait("late", timeout_s=200)

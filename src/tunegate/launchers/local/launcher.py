@@ -124,6 +124,8 @@ class LocalLauncher(Launcher):
             raise LaunchRefused("the run's name is not one of at most 63 of a-z, 0-9 and -")
         if self._runs.holds(run.name):
             return
+        if self._runs.is_gone(run.name):
+            raise LaunchRefused("the run was removed already")
         problems, _ = self.review(run.container, run.options)
         if problems:
             raise LaunchRefused(problems[0].message)

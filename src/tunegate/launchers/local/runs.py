@@ -21,6 +21,7 @@ from tunegate.launchers.local.folder import (
     create_folder,
     sweep,
 )
+from tunegate.launchers.local.gone import Gone
 from tunegate.launchers.local.machine import Machine
 from tunegate.launchers.local.procfs import boot_id, is_alive, processes_with_env
 from tunegate.launchers.local.queue import Grant, plan, sentence
@@ -36,6 +37,7 @@ class Runs:
 
     def __init__(self, path: Path, machine: Machine, settings: LocalSettings) -> None:
         self.path = path
+        self._gone = Gone(path)
         self._machine = machine
         self._settings = settings
         self._records: dict[str, RunRecord] = {}
@@ -63,6 +65,10 @@ class Runs:
 
     def holds(self, name: str) -> bool:
         return name in self._records and self.folder(name).path.exists()
+
+    def is_gone(self, name: str) -> bool:
+        """It was there, and was removed."""
+        return self._gone.holds(name)
 
     def folder(self, name: str) -> RunFolder:
         return RunFolder(self.path / name)
@@ -104,6 +110,7 @@ class Runs:
             return
         folder = self.folder(name)
         if ended_already(self._status(name)):
+            self._gone.add(name)
             folder.remove()
             self._forget(name)
         else:

@@ -234,6 +234,26 @@ async def test_a_grant_without_a_supervisor_is_made_good(
     assert mark.read_text() == "x"
 
 
+async def test_what_was_removed_is_not_started_again(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    """A gateway that was frozen just before it submitted a run goes on when all is over."""
+    run = SUITE.run("print('done')")
+    await launcher.submit(run)
+    await end_of(launcher, run)
+    await launcher.cleanup(run.name)
+    with pytest.raises(LaunchRefused, match="removed"):
+        await new_launcher(tmp_path).submit(run)
+    [mark] = (tmp_path / "runs.gone").iterdir()
+    os.utime(mark, (0, 0))
+    other = SUITE.run("print('done')")
+    heir = new_launcher(tmp_path)
+    await heir.submit(other)
+    await end_of(heir, other)
+    await heir.cleanup(other.name)
+    assert [path.name for path in (tmp_path / "runs.gone").iterdir()] == [other.name]
+
+
 async def test_a_supervisor_that_finds_no_room_is_tried_again(
     launcher: LocalLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
