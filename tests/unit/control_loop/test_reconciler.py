@@ -331,8 +331,9 @@ class TestStopping:
 
 
 class TestOrphans:
+    @pytest.mark.parametrize("end", [RunState.STOPPED, RunState.ABSENT])
     async def test_a_run_that_was_given_up_is_stopped_and_removed_after_a_second_look(
-        self, world: World
+        self, world: World, end: RunState
     ) -> None:
         await running(world)
         job = await world.job()
@@ -352,7 +353,7 @@ class TestOrphans:
         world.clock.step(world.control.lease_s + 1)
         await orphans.sweep()
         assert world.engine.cancelled == [stray]
-        world.engine.say(stray, RunState.STOPPED)
+        world.engine.say(stray, end)
         await orphans.sweep()
         assert world.engine.cleaned == [stray]
 
