@@ -112,7 +112,8 @@ async def last_saved(api: Api) -> int:
 
 
 async def moved(api: Api, body: dict[str, Any], launcher: str) -> None:
-    elsewhere = body | {"extra_parameters": body.get("extra_parameters", {}) | {"launcher": launcher}}
+    options = body.get("extra_parameters", {}) | {"launcher": launcher}
+    elsewhere = body | {"extra_parameters": options}
     status, job = await api.call("POST", "/train/wanderer/retry", json=elsewhere)
     assert (status, job["launcher"]) == (200, launcher), job
 
