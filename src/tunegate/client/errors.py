@@ -34,6 +34,8 @@ class ApiError(ClientError):
 
     def __str__(self) -> str:
         listed = [f"  {each.path}: {each.message}" for each in self.errors]
+        if listed and self.detail in listed[0]:  # a single one is the detail itself
+            listed = []
         return "\n".join([super().__str__(), *listed, *([self.advice] if self.advice else [])])
 
 

@@ -76,6 +76,9 @@ async def test_errors_are_typed_and_advise(client: AsyncClient, url: str, jobs: 
     with pytest.raises(InvalidRequest) as wrong:
         await client.submit({"job_id": 1})
     assert any(each.path == "$.job_id" for each in wrong.value.errors)
+    with pytest.raises(InvalidRequest) as alone:
+        await client.submit({**msgspec.json.decode(CANONICAL), "metadata": 1})
+    assert str(alone.value).count("$.metadata") == 1
     await client.submit(decode_request(CANONICAL))
     other = {**msgspec.json.decode(CANONICAL), "metadata": {"a": "b"}}
     with pytest.raises(Conflict):
