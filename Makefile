@@ -105,31 +105,34 @@ engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run i
 IMAGES := build/engines/images
 CONTAINERS := build/engines/containers
 DOCKER := DOCKER_HOST=unix://$(CURDIR)/$(CONTAINERS)/docker/engine.sock
+SAVE_IMAGES = for image in trainer gateway; do $(DOCKER) docker save -o $(IMAGES)/$$image.tar tunegate-test/$$image:1 || exit 1; done
 
 engine-containers: $(VENV)/.dev ## install docker and podman, build the images, run the tests of both (15 minutes), stop them
 	deploy/engines/containers/install.sh
 	deploy/engines/containers/up.sh $(CONTAINERS)
 	$(DOCKER) deploy/engines/containers/images.sh $(BIN)/python $(IMAGES)
-	$(DOCKER) docker save -o $(IMAGES)/trainer.tar tunegate-test/trainer:1
+	$(SAVE_IMAGES)
 	set -a; . $(CONTAINERS)/engine.env; podman load -q -i $(IMAGES)/trainer.tar
 	set -a; . $(CONTAINERS)/engine.env; export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1; \
 		$(BIN)/python -m pytest -q tests/engines/containers; code=$$?; \
 		deploy/engines/containers/down.sh $(CONTAINERS); exit $$code
 
-$(IMAGES)/trainer.tar: | $(VENV)/.dev
+$(IMAGES)/trainer.tar $(IMAGES)/gateway.tar &: | $(VENV)/.dev
 	deploy/engines/containers/install.sh
 	deploy/engines/containers/up.sh $(CONTAINERS)
-	$(DOCKER) deploy/engines/containers/images.sh $(BIN)/python $(IMAGES) trainer
-	$(DOCKER) docker save -o $@ tunegate-test/trainer:1
+	$(DOCKER) deploy/engines/containers/images.sh $(BIN)/python $(IMAGES)
+	$(SAVE_IMAGES)
 	deploy/engines/containers/down.sh $(CONTAINERS)
 
 KUBERNETES := build/engines/kubernetes
+HELM := build/engines/helm/bin
 
-engine-kubernetes: $(VENV)/.dev $(IMAGES)/trainer.tar ## build and start a small Kubernetes, run its tests (8 minutes, the first time 20), stop it
+engine-kubernetes: $(VENV)/.dev $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar $(HELM)/helm ## build and start a small Kubernetes, run its tests and the chart's (8 minutes, the first time 20), stop it
 	deploy/engines/kubernetes/install.sh $(KUBERNETES)/bin
 	rm -rf $(KUBERNETES)/run
-	deploy/engines/kubernetes/up.sh $(KUBERNETES)/bin $(KUBERNETES)/run $(IMAGES)/trainer.tar
-	set -a; . $(KUBERNETES)/run/engine.env; export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1; \
+	deploy/engines/kubernetes/up.sh $(KUBERNETES)/bin $(KUBERNETES)/run $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar
+	set -a; . $(KUBERNETES)/run/engine.env; \
+		export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1 TUNEGATE_TEST_GATEWAY_IMAGE=tunegate-test/gateway:1; \
 		$(BIN)/python -m pytest -q tests/engines/kubernetes; code=$$?; \
 		deploy/engines/kubernetes/down.sh $(KUBERNETES)/run; exit $$code
 
@@ -146,7 +149,6 @@ docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fa
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml
 	@echo "open build/site/index.html"
 
-HELM := build/engines/helm/bin
 CHART := deploy/helm/tunegate
 
 $(HELM)/helm: | $(VENV)/bin/python

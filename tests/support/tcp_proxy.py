@@ -10,10 +10,12 @@ from typing import Self
 class TcpProxy:
     """Each new connection goes to the next of `targets` (ports) that takes it. An async context manager."""
 
-    def __init__(self, *targets: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, *targets: int, host: str = "127.0.0.1", port: int = 0) -> None:
         self.targets = list(targets)
         self.host = host
-        self.port = 0
+        self.port = port
+        self.behind = "127.0.0.1"
+        """The address of the targets."""
         self.cuts = 0
         self.cut_before: Callable[[bytes], bool] = lambda _answer: False
         """Whether to cut the connection instead of handing on this piece of the server's answer."""
@@ -28,7 +30,7 @@ class TcpProxy:
         return f"http://{self.host}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self.host, 0)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -58,7 +60,7 @@ class TcpProxy:
         for offset in range(len(targets)):
             with suppress(OSError):
                 return await asyncio.open_connection(
-                    "127.0.0.1", targets[(first + offset) % len(targets)]
+                    self.behind, targets[(first + offset) % len(targets)]
                 )
         return None
 

@@ -66,9 +66,10 @@ run() { # NAME COMMAND...
 }
 ask() { curl -sk -m 5 -H "Authorization: Bearer $token" "$api$1"; }
 
-# Tests serve at the bridge's address before the first pod makes it.
+# Tests serve at the bridge's address before the first pod makes it, and at that of the API server's Service.
 ip link add tunegate-k8s type bridge 2>/dev/null || true
 ip address replace 10.244.7.1/24 dev tunegate-k8s
+ip address replace 10.0.0.1/32 dev tunegate-k8s
 ip link set tunegate-k8s up
 
 run containerd containerd -c containerd/config.toml
@@ -111,6 +112,7 @@ for _ in $(seq 80); do ask /api/v1/namespaces/default/serviceaccounts/default | 
 cat >engine.env <<ENV
 TUNEGATE_TEST_KUBECONFIG=$dir/kubeconfig
 TUNEGATE_TEST_HOST=10.244.7.1
+TUNEGATE_TEST_API_SERVICE=10.0.0.1:$port
 TUNEGATE_TEST_CONTAINERD=$dir/containerd/sock
 ENV
 echo "Kubernetes v1.20.2 is up: $dir/kubeconfig"

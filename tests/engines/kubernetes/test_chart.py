@@ -1,0 +1,166 @@
+"""The chart on a real API server: installed with helm, a job through it, upgraded, and taken away."""
+
+import asyncio
+import base64
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from engines.jobs import lora, until
+from integration.conftest import base_model, world
+from support.api import Api
+from support.tcp_proxy import TcpProxy
+from tunegate.launchers.kube.client import KubeClient
+from tunegate.launchers.kube.settings import KubeSettings
+from tunegate.sdk.testing.s3_server import S3Server
+
+from .conftest import IMAGE
+
+__all__ = ("base_model", "world")
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[3]
+HELM = ROOT / "build/engines/helm/bin/helm"
+GATEWAY = "TUNEGATE_TEST_GATEWAY_IMAGE"
+NAMESPACE, USER = "chart", 10001
+CLASS = "chart-by-hand"
+
+
+class Release:
+    """Of the chart, in a namespace of its own."""
+
+    def __init__(self, kubeconfig: str, values: dict[str, Any], folder: Path) -> None:
+        self._values = values
+        self._file = folder / "values.json"
+        self._env = {**os.environ, "KUBECONFIG": kubeconfig}
+        self.client = KubeClient(KubeSettings(namespace=NAMESPACE, kubeconfig=kubeconfig))
+
+    async def install(self, **more: Any) -> str:
+        """Or upgrade. Returns the notes, once everything is ready."""
+        self._file.write_text(json.dumps(self._values | more))
+        chart = str(ROOT / "deploy/helm/tunegate")
+        return await self.helm(
+            "upgrade", "--install", "tunegate", chart, "--create-namespace",
+            "--values", str(self._file), "--wait", "--timeout", "3m",
+        )  # fmt: skip
+
+    async def helm(self, *arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            str(HELM), *arguments, "--namespace", NAMESPACE, env=self._env,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        assert process.returncode == 0, said.decode() + str(await self.trouble())
+        return said.decode()
+
+    async def pods(self, component: str = "gateway") -> list[dict[str, Any]]:
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+        label = f"app.kubernetes.io/component={component}"
+        return (await self.client.list(path, dict[str, Any], labelSelector=label)).items
+
+    async def address(self) -> str:
+        (pod,) = [pod for pod in await self.pods() if "deletionTimestamp" not in pod["metadata"]]
+        return pod["status"]["podIP"]
+
+    async def token(self) -> str:
+        path = f"/api/v1/namespaces/{NAMESPACE}/secrets/tunegate-auth"
+        secret = await self.client.get(path, dict[str, Any])
+        assert secret is not None
+        return base64.b64decode(secret["data"]["token"]).decode()
+
+    async def trouble(self) -> list[Any]:
+        return [pod["status"].get("containerStatuses") for pod in await self.pods()]
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> dict[str, Any]:
+    """For the gateway's state: a folder of the node."""
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    shutil.chown(folder, USER, USER)
+    for parent in folder.parents[:3]:
+        parent.chmod(0o755)
+    return {
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": CLASS},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": CLASS, "capacity": {"storage": "10Gi"},
+            "hostPath": {"path": str(folder)},
+        },
+    }  # fmt: skip
+
+
+@pytest.fixture
+async def release(
+    admin: str, world: S3Server, volume: dict[str, Any], tmp_path: Path
+) -> AsyncIterator[tuple[Release, TcpProxy]]:
+    if GATEWAY not in os.environ or not HELM.exists():
+        pytest.skip("no image of the gateway or no helm: make engine-kubernetes")
+    host = os.environ["TUNEGATE_TEST_HOST"]
+    service, api_port = os.environ["TUNEGATE_TEST_API_SERVICE"].split(":")
+    s3_port = urlsplit(world.endpoint_url).port
+    assert s3_port is not None
+    async with (
+        TcpProxy(int(api_port), host=service, port=443),  # as kube-proxy would
+        TcpProxy(s3_port, host=host) as bucket,
+        TcpProxy(8080, host=host) as door,
+    ):
+        repository, _, tag = os.environ[GATEWAY].partition(":")
+        made = Release(admin, _values(repository, tag, bucket.url, door.url, host), tmp_path)
+        await made.client.create("/api/v1/persistentvolumes", volume, dict[str, Any])
+        yield made, door
+        await made.helm("uninstall", "tunegate", "--wait")
+        await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
+        await made.client.delete(f"/api/v1/persistentvolumes/{CLASS}")
+        await made.client.close()
+
+
+def _values(repository: str, tag: str, bucket: str, door: str, host: str) -> dict[str, Any]:
+    return {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "publicUrl": door,
+        "persistence": {"storageClass": CLASS},
+        "runs": {"image": os.environ[IMAGE], "settings": {"env": {"OMP_NUM_THREADS": "1"}}},
+        "drainSeconds": 0,
+        "config": {
+            "server": {"allowed_hosts": [host]},
+            "control": {"default_launcher": "kubernetes"},
+            "trainer": {"trainable_layers_advisory": True},
+            "egress": {"allow_http": True, "allow_private_addresses": True, "allowed_ports": []},
+            "storage": {
+                "s3_endpoint_url": bucket, "sts_endpoint_url": bucket, "s3_path_style": True,
+                "allow_private_addresses": True, "allow_http": True,
+            },
+        },
+    }  # fmt: skip
+
+
+async def test_installed_used_upgraded_and_taken_away(
+    release: tuple[Release, TcpProxy], world: S3Server
+) -> None:
+    made, door = release
+    assert "tunegate" in await made.install()
+    door.behind = await made.address()
+    token = await made.token()
+    async with Api(door.url, token) as api:
+        await api.submit(lora("charted", world, num_epochs=2))
+        job = await api.wait("charted", timeout_s=240)
+        assert (job["status"], job["launcher"], job["attempt"]) == ("succeeded", "kubernetes", 1), job  # fmt: skip
+
+    await made.install(podAnnotations={"upgraded": "yes"})
+    (pod,) = [pod for pod in await made.pods() if "deletionTimestamp" not in pod["metadata"]]
+    assert pod["metadata"]["annotations"]["upgraded"] == "yes"
+    door.behind = await made.address()
+    assert await made.token() == token, "an upgrade keeps the token"
+    async with Api(door.url, token) as api:
+        assert (await api.job("charted"))["status"] == "succeeded", "and the jobs"
+
+    async def runs_are_gone() -> bool:
+        path = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+        return not (await made.client.list(path, dict[str, Any])).items
+
+    await until(runs_are_gone)
