@@ -87,7 +87,7 @@ def test_submit_and_watch_to_the_artifacts(run: Any, job_file: str) -> None:
     assert re.search(r"status +succeeded", done.stdout)
     assert re.search(r"result.json +\d+ B", done.stdout)
     assert "ignored $.base_model: echo trains nothing" in done.stderr
-    assert "training  100%  step 2/2" in done.stderr
+    assert "  100%  step 2/2" in done.stderr  # its phase may be a later one by then
     assert "\x1b" not in done.stdout + done.stderr
     assert run("submit", job_file, "--set", "metadata.team=a").stdout.strip() == job_id_of(job_file)
 
