@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tunegate.contract.problems import Problem, ProblemDetails
+from tunegate.contract.problems import Problem, ProblemDetails, listed
 
 _decode_problem = msgspec.json.Decoder(ProblemDetails).decode
 
@@ -33,10 +33,8 @@ class ApiError(ClientError):
         super().__init__(f"{problem.code}: {problem.detail}")
 
     def __str__(self) -> str:
-        listed = [f"  {each.path}: {each.message}" for each in self.errors]
-        if listed and self.detail in listed[0]:  # a single one is the detail itself
-            listed = []
-        return "\n".join([super().__str__(), *listed, *([self.advice] if self.advice else [])])
+        lines = [f"  {line}" for line in listed(self.detail, self.errors)]
+        return "\n".join([super().__str__(), *lines, *([self.advice] if self.advice else [])])
 
 
 class InvalidRequest(ApiError):

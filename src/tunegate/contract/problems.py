@@ -1,5 +1,7 @@
 """What is wrong with a request, and what of it is ignored: always with a JSON path, never with the value."""
 
+from collections.abc import Sequence
+
 from tunegate.contract.base import Wire
 
 
@@ -9,6 +11,12 @@ class Problem(Wire):
     path: str
     message: str
     code: str
+
+
+def listed(detail: str, problems: Sequence[Problem]) -> list[str]:
+    """A line for each problem, for people who have read `detail`: a single one may be the detail itself."""
+    lines = [f"{each.path}: {each.message}" for each in problems]
+    return [] if len(lines) == 1 and detail in lines[0] else lines
 
 
 class Ignored(Wire):

@@ -12,11 +12,9 @@ from tunegate.control.engines import Engines, bounded
 from tunegate.control.launching import RUN_PREFIX, is_of
 from tunegate.control.settings import ControlSettings
 from tunegate.control.store.protocol import JobStore
-from tunegate.sdk.launcher import FINISHED, EngineUnavailable, RunState
+from tunegate.sdk.launcher import OVER, EngineUnavailable
 
 logger = logging.getLogger(__name__)
-_OVER = FINISHED | {RunState.ABSENT}
-"""Absent and yet listed: files of a run that never began."""
 
 
 class Orphans:
@@ -71,7 +69,7 @@ class Orphans:
         engine = self._engines.get(launcher)
         status = await self._engines.status(launcher, name)
         async with bounded():
-            if status.state in _OVER:
+            if status.state in OVER:  # absent and yet listed: files of a run that never began
                 logger.warning("the orphaned run %s on %s is removed", name, launcher)
                 await engine.cleanup(name)
             else:

@@ -72,6 +72,8 @@ class RunState(StrEnum):
 
 
 FINISHED: frozenset[RunState] = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED})
+OVER = FINISHED | {RunState.ABSENT}
+"""Nothing of the run goes on."""
 
 
 class RunStatus(Wire):

@@ -101,9 +101,9 @@ def _of_catalogue(error: Exception) -> tuple[ExitCode, dict[str, Any], list[str]
 
 
 def _lines(code: str, detail: str, problems: Any, advice: str) -> list[str]:
-    """With a list of problems, "mend them" need not be said; a single one may be the detail itself."""
-    listed = [f"  {each.path}: {each.message}" for each in problems]
-    if listed and detail in listed[0]:
-        listed = []
+    """With a list of problems, "mend them" need not be said."""
+    from tunegate.contract.problems import listed
+
+    lines = [f"  {line}" for line in listed(detail, problems)]
     said = [f"  {advice}"] if advice and not (problems and code.startswith("invalid_")) else []
-    return [f"{code}: {detail}", *listed, *said]
+    return [f"{code}: {detail}", *lines, *said]

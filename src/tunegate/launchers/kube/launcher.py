@@ -36,6 +36,7 @@ from tunegate.launchers.kube.run_states import Workload, read_run
 from tunegate.launchers.kube.settings import KubeSettings
 from tunegate.sdk.launcher import (
     FINISHED,
+    OVER,
     Capabilities,
     EngineUnavailable,
     Launcher,
@@ -214,7 +215,7 @@ class PodLauncher(Launcher, Generic[S, W, P]):
             pods = [pod for pod in self._pods_of(name) if index_of(self.as_pod(pod)) == 0]
             pods.sort(key=lambda pod: (str(pod.metadata.creation_timestamp), pod.metadata.name))
             begun = pods and self._read(pods[0]).begun
-            if begun or not wait or status.state in FINISHED or status.state is RunState.ABSENT:
+            if begun or not wait or status.state in OVER:
                 return pods[0] if pods else None
             await self._clock.sleep(LOOK_AGAIN_S)
 

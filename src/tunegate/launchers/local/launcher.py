@@ -22,7 +22,7 @@ from tunegate.launchers.local.runs import Runs
 from tunegate.launchers.local.settings import LocalSettings
 from tunegate.launchers.local.turn import Turn
 from tunegate.sdk.launcher import (
-    FINISHED,
+    OVER,
     Capabilities,
     EngineUnavailable,
     Launcher,
@@ -30,7 +30,6 @@ from tunegate.sdk.launcher import (
     LaunchRefused,
     NativeRequest,
     Run,
-    RunState,
     RunStatus,
 )
 from tunegate.sdk.run_files import command_of, container_env, public_files, secret_files
@@ -56,7 +55,7 @@ class LocalLauncher(Launcher):
         self._clock = context.clock
         self._machine = look(settings, os.environ)
         path = Path(context.state_dir).resolve() / "runs"
-        self._runs = Runs(path, self._machine, settings)
+        self._runs = Runs(path, self._machine, settings, context.clock)
         self._lock = threading.Lock()
         self._turn = Turn(path)
 
@@ -113,7 +112,7 @@ class LocalLauncher(Launcher):
     def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
         async def is_over() -> bool:
             status = (await self.poll([name]))[name]
-            return status.state in FINISHED or status.state is RunState.ABSENT
+            return status.state in OVER
 
         return follow_log(
             self._runs.folder(name).log, offset, self._clock, is_over if follow else None

@@ -27,6 +27,7 @@ from tunegate.launchers.local.procfs import boot_id, is_alive, processes_with_en
 from tunegate.launchers.local.queue import Grant, plan, sentence
 from tunegate.launchers.local.settings import LocalSettings
 from tunegate.launchers.local.status import ended
+from tunegate.sdk.clock import Clock
 from tunegate.sdk.launcher import RunState, RunStatus
 
 START_TIMEOUT_S = 30.0
@@ -35,9 +36,9 @@ START_TIMEOUT_S = 30.0
 class Runs:
     """The runs below one folder."""
 
-    def __init__(self, path: Path, machine: Machine, settings: LocalSettings) -> None:
+    def __init__(self, path: Path, machine: Machine, settings: LocalSettings, clock: Clock) -> None:
         self.path = path
-        self._gone = Gone(path)
+        self._gone = Gone(path, clock)
         self._machine = machine
         self._settings = settings
         self._records: dict[str, RunRecord] = {}

@@ -31,7 +31,7 @@ from tunegate.launchers.ray.review import review_run
 from tunegate.launchers.ray.settings import RaySettings
 from tunegate.launchers.ray.verdict import is_over, status
 from tunegate.sdk.launcher import (
-    FINISHED,
+    OVER,
     Capabilities,
     EngineUnavailable,
     Launcher,
@@ -39,13 +39,11 @@ from tunegate.sdk.launcher import (
     LaunchRefused,
     NativeRequest,
     Run,
-    RunState,
     RunStatus,
 )
 from tunegate.sdk.run_files import public_files, secret_files
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_OVER = FINISHED | {RunState.ABSENT}
 
 
 class RayLauncher(Launcher):
@@ -144,7 +142,7 @@ class RayLauncher(Launcher):
 
     def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
         async def is_over_now() -> bool:
-            return (await self.poll([name]))[name].state in _OVER
+            return (await self.poll([name]))[name].state in OVER
 
         if not follow:
             return read_log(self._client, name, offset)

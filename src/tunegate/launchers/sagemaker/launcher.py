@@ -26,9 +26,9 @@ from tunegate.launchers.sagemaker.render import (
 )
 from tunegate.launchers.sagemaker.review import review_container
 from tunegate.launchers.sagemaker.settings import SageMakerSettings
-from tunegate.launchers.sagemaker.states import OPEN, status_of
+from tunegate.launchers.sagemaker.states import is_open, status_of
 from tunegate.sdk.launcher import (
-    FINISHED,
+    OVER,
     Capabilities,
     EngineUnavailable,
     Launcher,
@@ -132,7 +132,7 @@ class SageMakerLauncher(Launcher):
     async def cleanup(self, name: str) -> None:
         await self._folders.forget_secrets(name)
         there = await self._jobs.describe(self._job(name))
-        if there is not None and status_is_open(there):
+        if there is not None and is_open(there):
             if await self._folders.request(name) is not None:
                 await self._folders.mark(name, REMOVE)
             await self._jobs.stop(self._job(name))
@@ -150,7 +150,7 @@ class SageMakerLauncher(Launcher):
     def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
         async def is_over() -> bool:
             status = (await self.poll([name]))[name]
-            return status.state in FINISHED or status.state is RunState.ABSENT
+            return status.state in OVER
 
         return self._logs.read(self._job(name), offset, is_over if follow else None)
 
@@ -162,7 +162,7 @@ class SageMakerLauncher(Launcher):
             if answer is None:
                 return await self._waiting(name)
             status = status_of(name, answer)
-            if status_is_open(answer):
+            if is_open(answer):
                 return status
             marks = await self._folders.marks(name)
             if REMOVE in marks:
@@ -222,11 +222,6 @@ class SageMakerLauncher(Launcher):
 
     def _job(self, name: str) -> str:
         return job_name(self._settings, name)
-
-
-def status_is_open(answer: dict[str, Any]) -> bool:
-    """Whether SageMaker has still something to do with the job."""
-    return answer.get("TrainingJobStatus") in OPEN
 
 
 def _files(run: Run) -> dict[str, bytes]:

@@ -55,6 +55,11 @@ _EXIT_CODE = re.compile(r"exit code:? *(-?\d+)", re.IGNORECASE)
 _EXPLANATION_MAX = 300
 
 
+def is_open(answer: Mapping[str, Any]) -> bool:
+    """Whether SageMaker has still something to do with the job of a DescribeTrainingJob."""
+    return answer.get("TrainingJobStatus") in OPEN
+
+
 def status_of(name: str, answer: Mapping[str, Any]) -> RunStatus:
     """The status of a run from DescribeTrainingJob."""
     status = answer.get("TrainingJobStatus", "")

@@ -31,6 +31,7 @@ from tunegate.launchers.slurm.states import is_over, is_waiting
 from tunegate.launchers.slurm.verdict import Found, begun_and_waiting, find, ours, status
 from tunegate.sdk.launcher import (
     FINISHED,
+    OVER,
     Capabilities,
     EngineUnavailable,
     Launcher,
@@ -38,14 +39,12 @@ from tunegate.sdk.launcher import (
     LaunchRefused,
     NativeRequest,
     Run,
-    RunState,
     RunStatus,
 )
 from tunegate.sdk.run_files import public_files, secret_files
 
 T = TypeVar("T")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_OVER = FINISHED | {RunState.ABSENT}
 Look = tuple[View | None, Found]
 
 
@@ -125,7 +124,7 @@ class SlurmLauncher(Launcher):
 
     async def cancel(self, name: str, grace_s: float) -> None:
         view, found = (await self._look([name]))[name]
-        if self._status(name, view, found).state in _OVER:
+        if self._status(name, view, found).state in OVER:
             return
         if view is not None:
             kill_at_ms = self._clock.now_ms() + int(max(0.0, grace_s) * 1000)
@@ -167,7 +166,7 @@ class SlurmLauncher(Launcher):
 
     def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
         async def is_over_now() -> bool:
-            return (await self.poll([name]))[name].state in _OVER
+            return (await self.poll([name]))[name].state in OVER
 
         return follow_log(
             self._folder(name).log, offset, self._clock, is_over_now if follow else None
@@ -238,12 +237,10 @@ class SlurmLauncher(Launcher):
         job = found.job
         if view is None or (job is not None and not begun_and_waiting(view, job)):
             self._odd_since_s.pop(name, None)
-            return status(name, view, job, odd_s=0.0)
+            return status(name, view, job, believed=True)
         now_s = self._clock.monotonic_s()
         odd_s = now_s - self._odd_since_s.setdefault(name, now_s)
-        if odd_s >= self._settings.lost_after_s:
-            odd_s = float("inf")
-        return status(name, view, job, odd_s=odd_s)
+        return status(name, view, job, believed=odd_s >= self._settings.lost_after_s)
 
     async def _carry_out(self, view: View | None, found: Found, said: RunStatus) -> None:
         """What is due: surplus jobs, a stop whose grace is over, a job that came back into the queue."""

@@ -71,4 +71,4 @@ class SlurmSettings(Strict):
     unknown_wait_s: Seconds = 30.0
     """After a submission whose outcome is not known, wait so long for the job to appear before trying again."""
     lost_after_s: Seconds = 60.0
-    """A job that Slurm does not list any more, and that left no exit code, counts as lost after so long; so does one that has begun and is listed as waiting."""
+    """A job that Slurm does not list any more, and that left no exit code, counts as lost after so long; one that has begun and is listed as waiting, as interrupted."""

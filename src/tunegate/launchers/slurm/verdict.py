@@ -56,11 +56,8 @@ def begun_and_waiting(view: View | None, job: SlurmJob | None) -> bool:
     return view.started_by == job.job_id and meaning(job.states).state is RunState.PENDING
 
 
-def status(name: str, view: View | None, job: SlurmJob | None, *, odd_s: float) -> RunStatus:
-    """`odd_s`: for how long Slurm has not listed a job that was submitted, or listed one as waiting that has begun.
-
-    Infinite = Slurm is believed: the job is lost, or back in the queue.
-    """
+def status(name: str, view: View | None, job: SlurmJob | None, *, believed: bool) -> RunStatus:
+    """`believed`: Slurm has said for long that it has no such job, or that one waits which has begun."""
     if view is None:
         if job is None or is_over(job.states):
             return RunStatus(name=name, state=RunState.ABSENT)
@@ -69,18 +66,18 @@ def status(name: str, view: View | None, job: SlurmJob | None, *, odd_s: float) 
     if view.removing and (job is None or is_over(job.states)):
         return RunStatus(name=name, state=RunState.ABSENT)
     if job is None:
-        return _without_job(name, view, odd_s)
+        return _without_job(name, view, believed=believed)
     if is_over(job.states):
         return _ended(name, view, job)
     said = meaning(job.states)
     if begun_and_waiting(view, job) and view.stop is None:
-        return _begun_and_waiting(name, job, odd_s)
+        return _begun_and_waiting(name, job, believed=believed)
     if view.stop is not None and said.state is RunState.RUNNING:
         return _status(name, RunState.RUNNING, job, "is being stopped")
     return _status(name, said.state, job, _sentence(job))
 
 
-def _without_job(name: str, view: View, odd_s: float) -> RunStatus:
+def _without_job(name: str, view: View, *, believed: bool) -> RunStatus:
     """Slurm does not list the job: it forgets those that ended some minutes ago."""
     if view.exit_code is not None:
         return _by_code(name, view, view.exit_code, "no longer listed")
@@ -88,16 +85,16 @@ def _without_job(name: str, view: View, odd_s: float) -> RunStatus:
         return RunStatus(name=name, state=RunState.STOPPED, reason="stopped, as asked")
     if view.record.job_id is None and not view.started:
         return RunStatus(name=name, state=RunState.ABSENT)
-    if odd_s != float("inf"):
+    if not believed:
         state = RunState.RUNNING if view.started else RunState.PENDING
         return RunStatus(name=name, state=state, reason="Slurm does not list the job just now")
     reason = "Slurm has forgotten the job, and it left no exit code"
     return RunStatus(name=name, state=RunState.FAILED, reason=reason, failure="run_lost")
 
 
-def _begun_and_waiting(name: str, job: SlurmJob, odd_s: float) -> RunStatus:
+def _begun_and_waiting(name: str, job: SlurmJob, *, believed: bool) -> RunStatus:
     """The list may be older than the start, so that its word counts only when it stays; a flag is no such word."""
-    if odd_s != float("inf") and _PUT_BACK.isdisjoint(job.states):
+    if not believed and _PUT_BACK.isdisjoint(job.states):
         return _status(name, RunState.RUNNING, job, "")
     reason = "Slurm put it back into its queue; it goes on as a new attempt"
     return _status(name, RunState.FAILED, job, reason, failure="interrupted")

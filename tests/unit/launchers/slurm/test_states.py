@@ -102,34 +102,34 @@ def test_words_as_the_commands_print_them() -> None:
     ],
 )
 def test_what_ended_a_run_has_a_name(state: str, code: str) -> None:
-    seen = status("ft-x-1", view(started_by=7), job(7, state), odd_s=0.0)
+    seen = status("ft-x-1", view(started_by=7), job(7, state), believed=False)
     assert (seen.state, seen.failure) == (RunState.FAILED, code)
 
 
 def test_the_scripts_own_exit_code_outlives_slurms_memory() -> None:
-    seen = status("ft-x-1", view(started_by=7, exit_code=67), None, odd_s=float("inf"))
+    seen = status("ft-x-1", view(started_by=7, exit_code=67), None, believed=True)
     assert (seen.state, seen.exit_code) == (RunState.FAILED, 67)
     begun = view(started=True, started_by=7)
-    assert status("ft-x-1", begun, None, odd_s=5.0).state is RunState.RUNNING
-    seen = status("ft-x-1", begun, None, odd_s=float("inf"))
+    assert status("ft-x-1", begun, None, believed=False).state is RunState.RUNNING
+    seen = status("ft-x-1", begun, None, believed=True)
     assert (seen.state, seen.failure) == (RunState.FAILED, "run_lost")
 
 
 def test_put_back_into_the_queue_is_a_new_attempt() -> None:
-    for states, odd_s in ((("PENDING", "REQUEUED"), 0.0), (("PENDING",), float("inf"))):
-        seen = status("ft-x-1", view(started_by=7), job(7, *states), odd_s=odd_s)
+    for states, believed in ((("PENDING", "REQUEUED"), False), (("PENDING",), True)):
+        seen = status("ft-x-1", view(started_by=7), job(7, *states), believed=believed)
         assert (seen.state, seen.failure) == (RunState.FAILED, "interrupted")
 
 
 def test_a_list_may_be_older_than_the_start() -> None:
-    seen = status("ft-x-1", view(started_by=7), job(7, "PENDING"), odd_s=5.0)
+    seen = status("ft-x-1", view(started_by=7), job(7, "PENDING"), believed=False)
     assert (seen.state, seen.failure) == (RunState.RUNNING, None)
 
 
 def test_stopped_as_asked() -> None:
     asked = view(started_by=7, stop=Stop(kill_at_ms=1))
     for state in ("CANCELLED", "TIMEOUT"):
-        seen = status("ft-x-1", asked, job(7, state), odd_s=0.0)
+        seen = status("ft-x-1", asked, job(7, state), believed=False)
         assert seen.state is RunState.STOPPED
 
 
