@@ -7,21 +7,16 @@ import re
 import tarfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
 
+from support.bad_manners import Trouble, answer_with, no_trouble
+
 _PATH = re.compile(r"/v\d\.\d+/(?P<kind>containers|images)/(?P<rest>.*)")
-Trouble = Callable[[str, str], Awaitable[str | int | None]]
-"""Asked before every call with its method and path: None; a status to refuse it with; `after` for a 504 once it had its
-effect; `cut` or `cut after` for no answer, before or after the effect."""
-
-
-async def _no_trouble(_method: str, _path: str) -> None:
-    return None
 
 
 @dataclass
@@ -68,7 +63,7 @@ class DockerApi:
         self.socket = socket
         self.images = {"python:3"}
         self.all: dict[str, Container] = {}
-        self.trouble: Trouble = _no_trouble
+        self.trouble: Trouble = no_trouble
         self.listed: Callable[[], list[dict[str, Any]]] = self.now_listed
         self._starting: dict[str, asyncio.Lock] = {}
         self._runner = runner
@@ -113,18 +108,12 @@ class DockerApi:
             return await self._struck(request, "containers", f"{name}/start")
 
     async def _struck(self, request: web.Request, kind: str, rest: str) -> web.StreamResponse:
-        how = await self.trouble(request.method, request.path)
-        if isinstance(how, int):
-            return _said(how, "the engine has trouble of its own")
-        if how == "cut":
-            return _cut(request)
-        if kind == "images":
-            answer: web.StreamResponse = self._image(request, rest)
-        else:
-            answer = await self._container(request, rest)
-        if how == "after":
-            return _said(500, "the engine lost its way afterwards")
-        return _cut(request) if how == "cut after" else answer
+        async def act() -> web.StreamResponse:
+            if kind == "images":
+                return self._image(request, rest)
+            return await self._container(request, rest)
+
+        return await answer_with(self.trouble, request, act, _refusal)
 
     def _image(self, request: web.Request, rest: str) -> web.Response:
         if request.method == "GET":
@@ -214,12 +203,9 @@ def _has(labels: dict[str, str], wanted: list[str]) -> bool:
     return all(labels.get(key) == text for key, _, text in (one.partition("=") for one in wanted))
 
 
+def _refusal(status: int | None) -> web.Response:
+    return _said(status or 500, "the engine has trouble of its own")
+
+
 def _said(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
-
-
-def _cut(request: web.Request) -> web.Response:
-    """The connection goes without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)

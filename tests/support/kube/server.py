@@ -3,27 +3,21 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from support.bad_manners import Trouble, answer_with, no_trouble
 from support.kube.objects import Conflict, Object, Objects
 
 _PATH = re.compile(
     r"(?P<path>/apis?/.*?namespaces/[^/]+/[^/]+)(/(?P<name>[^/]+))?(/(?P<sub>log|pendingworkloads))?"
 )
-Trouble = Callable[[str, str], Awaitable[str | int | None]]
-"""Asked before every call with its method and path: None; a status to refuse it with; `after` for a 504 once it had its
-effect; `cut` or `cut after` for no answer, before or after the effect."""
 Admit = Callable[[str, Object], str | None]
 """Says what is wrong with a new object, if anything."""
-
-
-async def _no_trouble(_method: str, _path: str) -> None:
-    return None
 
 
 class KubeApi:
@@ -32,7 +26,7 @@ class KubeApi:
     def __init__(self, folder: Path) -> None:
         self.objects = Objects()
         self.kubeconfig = folder / "kubeconfig"
-        self.trouble: Trouble = _no_trouble
+        self.trouble: Trouble = no_trouble
         self.admit: Admit = lambda _path, _manifest: None
         self.log_of: Callable[[str], Path | None] = lambda _pod: None
         self.is_over: Callable[[str], bool] = lambda _pod: True
@@ -59,20 +53,16 @@ class KubeApi:
             return _status(404, "NotFound", "the server could not find the requested resource")
         self.calls.append((request.method, request.path))
         await request.read()  # it has come, whether or not the client waits for the answer
-        how = await self.trouble(request.method, request.path)
-        if isinstance(how, int):
-            return _status(how, "InternalError", "etcdserver: request timed out")
-        if how == "cut":
-            return _cut(request)
-        path, name = found["path"], found["name"]
-        if found["sub"] == "log":
-            return await self._log(request, name)
-        if request.method == "GET" and "watch" in request.query:
-            return await self._watch(request, path)
-        answer = await self._do(request, path, name, found["sub"])
-        if how == "after":
-            return _status(504, "Timeout", "the server did not answer in time")
-        return _cut(request) if how == "cut after" else answer
+        path, name, part = found["path"], found["name"], found["sub"]
+
+        async def act() -> web.StreamResponse:
+            if part == "log":
+                return await self._log(request, name)
+            if request.method == "GET" and "watch" in request.query:
+                return await self._watch(request, path)
+            return await self._do(request, path, name, part)
+
+        return await answer_with(self.trouble, request, act, _refusal)
 
     async def _do(
         self, request: web.Request, path: str, name: str | None, sub: str | None
@@ -163,11 +153,10 @@ def _field(one: Any, path: str) -> Any:
     return one
 
 
-def _cut(request: web.Request) -> web.Response:
-    """The connection goes without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
+def _refusal(status: int | None) -> web.Response:
+    if status is None:
+        return _status(504, "Timeout", "the server did not answer in time")
+    return _status(status, "InternalError", "etcdserver: request timed out")
 
 
 def _status(code: int, reason: str, message: str) -> web.Response:

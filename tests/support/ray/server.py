@@ -9,23 +9,18 @@ import json
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from support.bad_manners import Trouble, answer_with, no_trouble
+
 CAPACITY = 4
 _JOB = re.compile(r"/api/jobs/(?P<name>[^/]*)(?P<verb>/stop|/logs|/logs/tail)?")
 _PACKAGE = re.compile(r"/api/packages/gcs/(?P<name>[^/]+)")
-Trouble = Callable[[str, str], Awaitable[str | int | None]]
-"""Asked before every call with its method and path: None; a status to refuse it with; `after` for a 500 once it had its
-effect; `cut` or `cut after` for no answer, before or after the effect."""
-
-
-async def _no_trouble(_method: str, _path: str) -> None:
-    return None
 
 
 @dataclass
@@ -82,7 +77,7 @@ class RayApi:
     def __init__(self, runner: Runner) -> None:
         self.jobs: dict[str, Job] = {}
         self.packages: dict[str, bytes] = {}
-        self.trouble: Trouble = _no_trouble
+        self.trouble: Trouble = no_trouble
         self.listed: Callable[[], list[dict[str, Any]]] = self.now_listed
         self.capacity: float = CAPACITY
         self.url = ""
@@ -111,15 +106,7 @@ class RayApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         await request.read()
-        how = await self.trouble(request.method, request.path)
-        if isinstance(how, int):
-            return web.Response(status=how, text="Traceback: the head has trouble of its own")
-        if how == "cut":
-            return _cut(request)
-        answer = await self._do(request)
-        if how == "after":
-            return web.Response(status=500, text="Traceback: the head lost its way afterwards")
-        return _cut(request) if how == "cut after" else answer
+        return await answer_with(self.trouble, request, lambda: self._do(request), _refusal)
 
     async def _do(self, request: web.Request) -> web.StreamResponse:
         if package := _PACKAGE.fullmatch(request.path):
@@ -228,8 +215,5 @@ class RayApi:
         return socket
 
 
-def _cut(request: web.Request) -> web.Response:
-    """The connection goes without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
+def _refusal(status: int | None) -> web.Response:
+    return web.Response(status=status or 500, text="Traceback: the head has trouble of its own")

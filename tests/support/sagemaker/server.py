@@ -5,11 +5,11 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Literal, Self
 
 from aiohttp import web
 
+from support.bad_manners import cut
 from support.sagemaker.host import Account
 from support.sagemaker.job import TrainingJob
 from support.sagemaker.shapes import violations
@@ -69,13 +69,13 @@ class FakeSageMaker:
         if manner == "throttle":
             return _error("ThrottlingException", "Rate exceeded", 400)
         if manner == "drop":
-            return _drop(request)
+            return cut(request)
         handler = getattr(self, f"_{operation}", None)
         if handler is None:
             return _error("UnknownOperationException", operation, 400)
         answer = handler(body, manner == "stale")
         if manner == "drop after":
-            return _drop(request)
+            return cut(request)
         if manner == "503 after":
             return _error("ServiceUnavailable", "try later", 503)
         return answer
@@ -218,11 +218,3 @@ def _invalid(message: str) -> web.Response:
 
 def _missing() -> web.Response:
     return _invalid("Requested resource not found.")
-
-
-def _drop(request: web.Request) -> web.Response:
-    """The connection goes without an answer."""
-    with suppress(Exception):
-        assert request.transport is not None
-        request.transport.abort()
-    return web.Response(status=500)

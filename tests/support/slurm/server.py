@@ -13,19 +13,13 @@ from typing import Any, Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from support.bad_manners import Trouble, answer_with, no_trouble
 from support.slurm.batch import KILLED, Batch
 from support.slurm.shapes import listed, minutes, submitted, variables
 
-Trouble = Callable[[str, str], Awaitable[str | int | None]]
-"""Asked before every call with its method and path: None; a status to refuse it with; `after` for a 500 once it had its
-effect; `cut` or `cut after` for no answer, before or after the effect."""
 _PATH = re.compile(
     r"/slurm/v0\.0\.(?P<version>\d+)/(?P<what>jobs/?|job/submit|job/(?P<number>\d+))"
 )
-
-
-async def _no_trouble(_method: str, _path: str) -> None:
-    return None
 
 
 async def _at_once() -> None:
@@ -40,7 +34,7 @@ class Slurmrestd:
 
     def __init__(self, spool: Path, *, version: int, cpus: int = 4) -> None:
         self.jobs: dict[int, Batch] = {}
-        self.trouble: Trouble = _no_trouble
+        self.trouble: Trouble = no_trouble
         self.boot: Callable[[], Awaitable[None]] = _at_once
         self.shown: Callable[[], list[dict[str, Any]]] = self.now_shown
         self.now_s: Callable[[], float] = time.time
@@ -85,19 +79,11 @@ class Slurmrestd:
         )
         batch.send(signal.SIGKILL)
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        body = await request.read()
-        how = await self.trouble(request.method, request.path)
-        if isinstance(how, int):
-            return _error("Unable to contact slurm controller (connect failure)", how)
-        if how == "cut":
-            return _cut(request)
-        answer = await self._do(request, body)
-        if how == "after":
-            return _error("Zero Bytes were transmitted or received", 500)
-        return _cut(request) if how == "cut after" else answer
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        await request.read()
+        return await answer_with(self.trouble, request, lambda: self._do(request), _refusal)
 
-    async def _do(self, request: web.Request, body: bytes) -> web.Response:
+    async def _do(self, request: web.Request) -> web.Response:
         if request.path == "/openapi/v3":
             return web.json_response(
                 {"paths": {f"/slurm/v0.0.{self._version}/job/submit": {"post": {}}}}
@@ -191,13 +177,12 @@ class Slurmrestd:
         task.add_done_callback(self._tasks.discard)
 
 
+def _refusal(status: int | None) -> web.Response:
+    if status is None:
+        return _error("Zero Bytes were transmitted or received", 500)
+    return _error("Unable to contact slurm controller (connect failure)", status)
+
+
 def _error(text: str, status: int) -> web.Response:
     body = {"errors": [{"error": text, "error_number": 2017}], "jobs": []}
     return web.json_response(body, status=status)
-
-
-def _cut(request: web.Request) -> web.Response:
-    """The connection goes without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
