@@ -50,6 +50,12 @@ class Weather:
         )
         return self._struck(chance.choice(kinds))
 
+    async def trouble(self, _method: str, _path: str) -> str | int | None:
+        """A strike, as `support.bad_manners` has it."""
+        strike = await self.strike()
+        words = {"fine": None, "refused": strike.status, "cut": "cut", "cut after": "cut after", "fails after": "after"}  # fmt: skip
+        return words[strike.kind]
+
     def stale_s(self) -> float:
         """How old the picture is that a list shows."""
         return STALE_S * self._chance.random() if self.happens(0.08) else 0.0

@@ -21,7 +21,6 @@ class Batch:
     """Of the request, as it came."""
     script: str
     env: Mapping[str, str]
-    limit_s: float
     submitted_s: int
     states: tuple[str, ...] = ("PENDING",)
     reason: str = ""

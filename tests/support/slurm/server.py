@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from support.bad_manners import Trouble, answer_with, no_trouble
 from support.slurm.batch import KILLED, Batch
-from support.slurm.shapes import listed, minutes, submitted, variables
+from support.slurm.shapes import listed, submitted, variables
 
 _PATH = re.compile(
     r"/slurm/v0\.0\.(?P<version>\d+)/(?P<what>jobs/?|job/submit|job/(?P<number>\d+))"
@@ -105,10 +105,8 @@ class Slurmrestd:
 
     def _submit(self, body: dict[str, Any]) -> web.Response:
         job, number = body["job"], self.numbers()
-        batch = Batch(
-            number, job, body["script"], variables(job["environment"]), minutes(job["time_limit"]) * 60,
-            int(self.now_s()),
-        )  # fmt: skip
+        env = variables(job["environment"])
+        batch = Batch(number, job, body["script"], env, int(self.now_s()))
         self.jobs[number] = batch
         self._spawn(self._live(batch))
         return web.json_response({"errors": [], **submitted(number, self._version)})
@@ -151,14 +149,9 @@ class Slurmrestd:
     async def _run(self, batch: Batch) -> None:
         try:
             await batch.start(self._spool)
-            async with asyncio.timeout(batch.limit_s):
-                code = await batch.wait()
+            code = await batch.wait()
         except OSError:
             code = 1
-        except TimeoutError:
-            batch.states = ("TIMEOUT", "COMPLETING")
-            await self._end(batch)
-            code = await batch.wait()
         batch.code, batch.signal = (0, signal.SIGKILL) if code == KILLED else (code, 0)
         ended = batch.states[0]
         if ended == "PENDING":

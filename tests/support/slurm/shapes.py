@@ -33,10 +33,6 @@ def variables(environment: Any) -> dict[str, str]:
     return dict(pair.partition("=")[::2] for pair in environment)
 
 
-def minutes(limit: Any) -> int:
-    return limit["number"] if isinstance(limit, dict) else limit
-
-
 def _number(number: int) -> dict[str, Any]:
     return {"set": True, "infinite": False, "number": number}
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
+from faults.launchers.engines.plants import usual
 from faults.launchers.engines.pods import Nodes
-from faults.launchers.weather import Strike
 from support.kube.jobs import JobController
 from support.kube.server import KubeApi
 from support.kube.trainjobs import TrainJobController
@@ -19,32 +19,9 @@ from tunegate.launchers.kubeflow import KubeflowLauncher
 from tunegate.launchers.kubeflow.settings import KubeflowSettings
 from tunegate.launchers.kubernetes import KubernetesLauncher
 from tunegate.launchers.kubernetes.settings import KubernetesSettings
-from tunegate.sdk.launcher import EngineUnavailable, Launcher, LauncherContext, LaunchRefused
+from tunegate.sdk.launcher import Launcher, LauncherContext
 
 LAG_S = 6.0
-
-
-def how(strike: Strike) -> str | int | None:
-    """A strike in the words of `KubeApi.trouble`."""
-    words = {"fine": None, "refused": strike.status, "cut": "cut", "cut after": "cut after", "fails after": "after"}  # fmt: skip
-    return words[strike.kind]
-
-
-def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(PodLauncher, "cleanup", mock.AsyncMock())
-
-
-def gives_up_at_trouble() -> AbstractContextManager[object]:
-    """Whatever goes wrong on the way is taken for a refusal of the run."""
-    real = PodLauncher._ensure
-
-    async def ensure(*args: Any) -> Any:
-        try:
-            return await real(*args)
-        except EngineUnavailable as error:
-            raise LaunchRefused(str(error)) from error
-
-    return mock.patch.object(PodLauncher, "_ensure", ensure)
 
 
 def submits_again() -> AbstractContextManager[object]:
@@ -66,19 +43,14 @@ class Cluster(Engine):
     """Its namespace is empty when all is over."""
 
     controller: ClassVar[Callable[[KubeApi], TrainJobController | JobController]]
-    PLANTS: ClassVar[Plants] = {
-        "left in the engine": forgets_cleanup,
-        "launch_failed": gives_up_at_trouble,
-        "was started": submits_again,
-    }
+    PLANTS: ClassVar[Plants] = usual(PodLauncher, submits_again, "_ensure")
 
     async def start(self, ground: Ground) -> None:
-        self._ground = ground
         self._api = KubeApi(ground.folder)
         await self._api.__aenter__()
         self._nodes = Nodes(self._api, ground)
         self._controller = type(self).controller(self._api)
-        self._api.trouble = self._trouble
+        self._api.trouble = ground.weather.trouble
         self._api.lag_s = lambda: ground.weather.stale_s() and ground.weather.between(0, LAG_S)
 
     async def close(self) -> None:
@@ -95,9 +67,6 @@ class Cluster(Engine):
 
     def left(self) -> list[str]:
         return [f"{path.rpartition('/')[2]}/{name}" for path, name in self._api.objects.all]
-
-    async def _trouble(self, _method: str, _path: str) -> str | int | None:
-        return how(await self._ground.weather.strike())
 
 
 class KubeflowEngine(Cluster):

@@ -4,18 +4,18 @@ import asyncio
 import contextvars
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
+from faults.launchers.engines.pictures import Pictures
+from faults.launchers.engines.plants import usual
 from faults.launchers.process import Process
 from support.docker.server import Container, DockerApi, Runner
 from tunegate.launchers.container import ContainerLauncher
 from tunegate.launchers.container.settings import ContainerSettings
-from tunegate.sdk.launcher import EngineUnavailable, LauncherContext, LaunchRefused
+from tunegate.sdk.launcher import LauncherContext
 
-SNAPSHOT_S = 1.0
-OLDEST = 20
 SAID = b"the trainer said this\n"
 
 
@@ -52,23 +52,6 @@ class Programs(Runner):
         del self._alive[container.id]
 
 
-def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(ContainerLauncher, "cleanup", mock.AsyncMock())
-
-
-def gives_up_at_trouble() -> AbstractContextManager[object]:
-    """Whatever goes wrong on the way is taken for a refusal of the run."""
-    real = ContainerLauncher.submit
-
-    async def submit(*args: Any) -> None:
-        try:
-            await real(*args)
-        except EngineUnavailable as error:
-            raise LaunchRefused(str(error)) from error
-
-    return mock.patch.object(ContainerLauncher, "submit", submit)
-
-
 def makes_another() -> AbstractContextManager[object]:
     """Each run is started twice, the second time where nobody looks."""
     real = Programs.start
@@ -86,27 +69,21 @@ class DockerEngine(Engine):
     """No container and no folder is there when all is over."""
 
     name = "container"
-    PLANTS: ClassVar[Plants] = {
-        "left in the engine": forgets_cleanup,
-        "launch_failed": gives_up_at_trouble,
-        "was started": makes_another,
-    }
+    PLANTS: ClassVar[Plants] = usual(ContainerLauncher, makes_another)
 
     async def start(self, ground: Ground) -> None:
-        self._ground = ground
         self._folder = ground.folder
         self._api = DockerApi(ground.folder / "sock", Programs(ground))
         self._api.images.add("tunegate/trainer:latest")
-        self._api.trouble = self._trouble
-        self._api.listed = self._listed
-        self._lists: list[list[dict[str, Any]]] = []
+        self._pictures = Pictures(ground.weather, self._api.now_listed)
+        self._api.trouble = ground.weather.trouble
+        self._api.listed = self._pictures.latest
         self._states: set[Path] = set()
         await self._api.__aenter__()
-        self._photographer = asyncio.create_task(self._photograph())
+        await self._pictures.__aenter__()
 
     async def close(self) -> None:
-        self._photographer.cancel()
-        await asyncio.gather(self._photographer, return_exceptions=True)
+        await self._pictures.__aexit__()
         await self._api.__aexit__()
 
     def launcher(self, context: LauncherContext) -> ContainerLauncher:
@@ -119,17 +96,3 @@ class DockerEngine(Engine):
     def left(self) -> list[str]:
         folders = [one.name for path in self._states if path.exists() for one in path.iterdir()]
         return [*self._api.all, *(f"folder {name}" for name in folders)]
-
-    def _listed(self) -> list[dict[str, Any]]:
-        back = round(self._ground.weather.stale_s() / SNAPSHOT_S)
-        return self._lists[-back] if 0 < back <= len(self._lists) else self._api.now_listed()
-
-    async def _photograph(self) -> None:
-        while True:
-            self._lists = [*self._lists[-OLDEST:], self._api.now_listed()]
-            await asyncio.sleep(SNAPSHOT_S)
-
-    async def _trouble(self, _method: str, _path: str) -> str | int | None:
-        strike = await self._ground.weather.strike()
-        words = {"fine": None, "refused": strike.status, "cut": "cut", "cut after": "cut after", "fails after": "after"}  # fmt: skip
-        return words[strike.kind]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
+from faults.launchers.engines.plants import usual
 from faults.launchers.engines.shells import Shells
 from tunegate.launchers.local import LocalLauncher
 from tunegate.launchers.local import folder as folders
@@ -19,27 +20,10 @@ from tunegate.launchers.local import runs as local_runs
 from tunegate.launchers.local.folder import RunFolder
 from tunegate.launchers.local.runs import Runs
 from tunegate.launchers.local.settings import LocalSettings
-from tunegate.sdk.launcher import EngineUnavailable, LauncherContext, LaunchRefused
+from tunegate.sdk.launcher import LauncherContext
 
 DISK_FAILS = 0.03
 FORK_FAILS = 0.1
-
-
-def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(LocalLauncher, "cleanup", mock.AsyncMock())
-
-
-def gives_up_at_trouble() -> AbstractContextManager[object]:
-    """Whatever goes wrong on the way is taken for a refusal of the run."""
-    real = LocalLauncher.submit
-
-    async def submit(*args: Any) -> None:
-        try:
-            await real(*args)
-        except EngineUnavailable as error:
-            raise LaunchRefused(str(error)) from error
-
-    return mock.patch.object(LocalLauncher, "submit", submit)
 
 
 def forgets_the_lock() -> AbstractContextManager[object]:
@@ -59,11 +43,7 @@ class LocalEngine(Engine):
     """No folder and no process is there when all is over."""
 
     name = "local"
-    PLANTS: ClassVar[Plants] = {
-        "left in the engine": forgets_cleanup,
-        "launch_failed": gives_up_at_trouble,
-        "was started": forgets_the_lock,
-    }
+    PLANTS: ClassVar[Plants] = usual(LocalLauncher, forgets_the_lock)
 
     async def start(self, ground: Ground) -> None:
         self._ground = ground

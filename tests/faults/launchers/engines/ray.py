@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
+from faults.launchers.engines.pictures import Pictures
+from faults.launchers.engines.plants import usual
 from faults.launchers.process import Process
 from support.ray.server import Job, RayApi, Runner
 from tunegate.launchers.ray import RayLauncher
 from tunegate.launchers.ray.settings import RaySettings
-from tunegate.sdk.launcher import EngineUnavailable, LauncherContext, LaunchRefused
+from tunegate.sdk.launcher import LauncherContext
 
-SNAPSHOT_S = 1.0
-OLDEST = 20
 SAID = b"the trainer said this\n"
 
 
@@ -62,23 +62,6 @@ class Programs(Runner):
         task.add_done_callback(self._tasks.discard)
 
 
-def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(RayLauncher, "cleanup", mock.AsyncMock())
-
-
-def gives_up_at_trouble() -> AbstractContextManager[object]:
-    """Whatever goes wrong on the way is taken for a refusal of the run."""
-    real = RayLauncher.submit
-
-    async def submit(*args: Any) -> None:
-        try:
-            await real(*args)
-        except EngineUnavailable as error:
-            raise LaunchRefused(str(error)) from error
-
-    return mock.patch.object(RayLauncher, "submit", submit)
-
-
 def starts_twice() -> AbstractContextManager[object]:
     """Each run is started twice, the second time where nobody looks."""
     real = Programs.start
@@ -94,25 +77,19 @@ class RayEngine(Engine):
     """The job table is empty when all is over."""
 
     name = "ray"
-    PLANTS: ClassVar[Plants] = {
-        "left in the engine": forgets_cleanup,
-        "launch_failed": gives_up_at_trouble,
-        "was started": starts_twice,
-    }
+    PLANTS: ClassVar[Plants] = usual(RayLauncher, starts_twice)
 
     async def start(self, ground: Ground) -> None:
-        self._ground = ground
         self._api = RayApi(Programs(ground))
         self._api.capacity = 1000.0
-        self._api.trouble = self._trouble
-        self._api.listed = self._listed
-        self._tables: list[list[dict[str, Any]]] = []
+        self._pictures = Pictures(ground.weather, self._api.now_listed)
+        self._api.trouble = ground.weather.trouble
+        self._api.listed = self._pictures.latest
         await self._api.__aenter__()
-        self._photographer = asyncio.create_task(self._photograph())
+        await self._pictures.__aenter__()
 
     async def close(self) -> None:
-        self._photographer.cancel()
-        await asyncio.gather(self._photographer, return_exceptions=True)
+        await self._pictures.__aexit__()
         await self._api.__aexit__()
 
     def launcher(self, context: LauncherContext) -> RayLauncher:
@@ -120,17 +97,3 @@ class RayEngine(Engine):
 
     def left(self) -> list[str]:
         return list(self._api.jobs)
-
-    def _listed(self) -> list[dict[str, Any]]:
-        back = round(self._ground.weather.stale_s() / SNAPSHOT_S)
-        return self._tables[-back] if 0 < back <= len(self._tables) else self._api.now_listed()
-
-    async def _photograph(self) -> None:
-        while True:
-            self._tables = [*self._tables[-OLDEST:], self._api.now_listed()]
-            await asyncio.sleep(SNAPSHOT_S)
-
-    async def _trouble(self, _method: str, _path: str) -> str | int | None:
-        strike = await self._ground.weather.strike()
-        words = {"fine": None, "refused": strike.status, "cut": "cut", "cut after": "cut after", "fails after": "after"}  # fmt: skip
-        return words[strike.kind]

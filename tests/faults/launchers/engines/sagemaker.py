@@ -8,6 +8,7 @@ from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
 from faults.launchers.engines.memory_s3 import MemoryS3
+from faults.launchers.engines.plants import usual
 from faults.launchers.process import Files, Process
 from support.sagemaker import FakeSageMaker
 from support.sagemaker.host import Host, Loss
@@ -15,7 +16,7 @@ from support.sagemaker.job import TrainingJob
 from support.sagemaker.server import Manner
 from tunegate.launchers.sagemaker import SageMakerLauncher
 from tunegate.launchers.sagemaker.settings import SageMakerSettings
-from tunegate.sdk.launcher import EngineUnavailable, LauncherContext, LaunchRefused
+from tunegate.sdk.launcher import LauncherContext
 
 BUCKET = "operator"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "example"}
@@ -104,23 +105,6 @@ class SageMakerInWeather(FakeSageMaker):
         return self._ground.weather.stale_s() > self._ground.now_s() - born_s
 
 
-def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(SageMakerLauncher, "cleanup", mock.AsyncMock())
-
-
-def gives_up_at_trouble() -> AbstractContextManager[object]:
-    """Whatever goes wrong on the way is taken for a refusal of the run."""
-    real = SageMakerLauncher.submit
-
-    async def submit(*args: Any) -> None:
-        try:
-            await real(*args)
-        except EngineUnavailable as error:
-            raise LaunchRefused(str(error)) from error
-
-    return mock.patch.object(SageMakerLauncher, "submit", submit)
-
-
 def starts_twice() -> AbstractContextManager[object]:
     """Each run is started twice, the second time where nobody looks."""
     real = ProgramHost.start
@@ -137,11 +121,7 @@ class SageMakerEngine(Engine):
 
     name = "sagemaker"
     replaces = True
-    PLANTS: ClassVar[Plants] = {
-        "left in the engine": forgets_cleanup,
-        "launch_failed": gives_up_at_trouble,
-        "was started": starts_twice,
-    }
+    PLANTS: ClassVar[Plants] = usual(SageMakerLauncher, starts_twice)
 
     async def start(self, ground: Ground) -> None:
         self._stack = AsyncExitStack()

@@ -3,42 +3,25 @@
 import asyncio
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from unittest import mock
 
 from faults.launchers.engine import Engine, Ground, Plants
+from faults.launchers.engines.pictures import Pictures
+from faults.launchers.engines.plants import usual
 from faults.launchers.engines.shells import Shells
 from support.slurm import Slurmrestd
 from support.slurm.bin import install
 from tunegate.launchers.slurm import SlurmLauncher
 from tunegate.launchers.slurm import script as batch
 from tunegate.launchers.slurm.settings import SlurmSettings
-from tunegate.sdk.launcher import EngineUnavailable, LauncherContext, LaunchRefused
+from tunegate.sdk.launcher import LauncherContext
 
-SNAPSHOT_S = 1.0
-OLDEST = 20
 CPUS = 40
 MIN_JOB_AGE_S = 120.0
 VERSIONS = (38, 41)
 NOTE = 'echo $$ >"$0.$SLURM_JOB_ID"'
 """Where scancel finds the step."""
-
-
-def forgets_cleanup() -> AbstractContextManager[object]:
-    return mock.patch.object(SlurmLauncher, "cleanup", mock.AsyncMock())
-
-
-def gives_up_at_trouble() -> AbstractContextManager[object]:
-    """Whatever goes wrong on the way is taken for a refusal of the run."""
-    real = SlurmLauncher.submit
-
-    async def submit(*args: Any) -> None:
-        try:
-            await real(*args)
-        except EngineUnavailable as error:
-            raise LaunchRefused(str(error)) from error
-
-    return mock.patch.object(SlurmLauncher, "submit", submit)
 
 
 def starts_whatever_comes() -> AbstractContextManager[object]:
@@ -50,32 +33,28 @@ class SlurmEngine(Engine):
     """No job is alive and no folder is there when all is over."""
 
     name = "slurm"
-    PLANTS: ClassVar[Plants] = {
-        "left in the engine": forgets_cleanup,
-        "launch_failed": gives_up_at_trouble,
-        "was started": starts_whatever_comes,
-    }
+    PLANTS: ClassVar[Plants] = usual(SlurmLauncher, starts_whatever_comes)
 
     async def start(self, ground: Ground) -> None:
         self._ground = ground
         self._shared = ground.folder / "shared"
         version = VERSIONS[ground.weather.happens(0.5)]
         self._slurm = slurm = Slurmrestd(ground.folder / "spool", version=version, cpus=CPUS)
-        slurm.trouble, slurm.boot, slurm.shown = self._trouble, self._boot, self._shown
+        self._pictures = Pictures(ground.weather, slurm.now_shown)
+        slurm.trouble, slurm.shown = ground.weather.trouble, self._pictures.latest
+        slurm.boot = self._boot
         slurm.kill_wait_s, slurm.min_job_age_s = 30.0, MIN_JOB_AGE_S
         slurm.numbers, slurm.now_s = self._number, lambda: ground.clock.now_ms() / 1000
-        self._lists: list[list[dict[str, Any]]] = []
         self._shells = shells = Shells(ground.program, self._files_of, self._lost)
         await shells.start(watch=self._watch)
         step = shells.script("$SLURM_JOB_ID", before=NOTE)
         sleep = shells.script("$SLURM_JOB_ID", "watch")
         self._bin = install(ground.folder / "bin", srun=step, sleep=sleep)
         await slurm.__aenter__()
-        self._photographer = asyncio.create_task(self._photograph())
+        await self._pictures.__aenter__()
 
     async def close(self) -> None:
-        self._photographer.cancel()
-        await asyncio.gather(self._photographer, return_exceptions=True)
+        await self._pictures.__aexit__()
         await self._slurm.__aexit__()
         await self._shells.close()
 
@@ -110,17 +89,3 @@ class SlurmEngine(Engine):
 
     async def _boot(self) -> None:
         await asyncio.sleep(self._ground.weather.between(0.1, 10))
-
-    def _shown(self) -> list[dict[str, Any]]:
-        back = round(self._ground.weather.stale_s() / SNAPSHOT_S)
-        return self._lists[-back] if 0 < back <= len(self._lists) else self._slurm.now_shown()
-
-    async def _photograph(self) -> None:
-        while True:
-            self._lists = [*self._lists[-OLDEST:], self._slurm.now_shown()]
-            await asyncio.sleep(SNAPSHOT_S)
-
-    async def _trouble(self, _method: str, _path: str) -> str | int | None:
-        strike = await self._ground.weather.strike()
-        words = {"fine": None, "refused": strike.status, "cut": "cut", "cut after": "cut after", "fails after": "after"}  # fmt: skip
-        return words[strike.kind]
