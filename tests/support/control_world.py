@@ -10,7 +10,7 @@ import msgspec
 
 from support.job_samples import GENERATION
 from support.job_samples import job as sample_job
-from tunegate.contract.attempt import SequencedEvent, SucceededEvent, TrainerEvent
+from tunegate.contract.attempt import PhaseEvent, SequencedEvent, SucceededEvent, TrainerEvent
 from tunegate.contract.job import WebhookBody
 from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.secret import Secret, reveal_hook
@@ -22,7 +22,7 @@ from tunegate.control.observation import ManifestVerdict
 from tunegate.control.outbound import Outbound
 from tunegate.control.outbox import Outbox
 from tunegate.control.reconciler import Reconciler
-from tunegate.control.records import AttemptRecord, JobRecord, NewEvent
+from tunegate.control.records import AttemptRecord, JobRecord, JobState, NewEvent
 from tunegate.control.sealed import CALLBACKS, REQUEST, SealedCallbacks
 from tunegate.control.sealer import Sealer
 from tunegate.control.settings import ControlSettings, WebhookSettings
@@ -344,3 +344,22 @@ class FakeTrainer:
         engine = self.world.engine
         assert isinstance(engine, FakeEngine)
         return engine
+
+
+TRAINING = PhaseEvent(phase="training", detail="Training 240 steps")
+
+
+async def launched(world: World, **fields: Any) -> FakeTrainer:
+    await world.submit(**fields)
+    await world.settle()
+    trainer = FakeTrainer(world)
+    assert await trainer.start()
+    return trainer
+
+
+async def running(world: World, **fields: Any) -> FakeTrainer:
+    trainer = await launched(world, **fields)
+    await trainer.report(TRAINING)
+    await world.settle()
+    assert (await world.job()).state is JobState.RUNNING
+    return trainer

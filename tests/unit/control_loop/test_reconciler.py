@@ -2,12 +2,20 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
-from support.control_world import AUTH_HEADER, UID, FakeEngine, FakeTrainer, World
+from support.control_world import (
+    AUTH_HEADER,
+    TRAINING,
+    UID,
+    FakeEngine,
+    FakeTrainer,
+    World,
+    launched,
+    running,
+)
 from support.job_samples import GENERATION
 from support.situations import FAILED, STOPPED, SUCCEEDED
 from tunegate.contract.attempt import MetricsEvent, NoteEvent, PhaseEvent, ProgressEvent
@@ -22,24 +30,7 @@ from tunegate.control.store.protocol import Change
 from tunegate.sdk.launcher import RunState
 from tunegate.sdk.storage import StoreUnavailable
 
-TRAINING = PhaseEvent(phase="training", detail="Training 240 steps")
 PROGRESS = ProgressEvent(step=1, total_steps=240, epoch=0.1, tokens=9, tokens_per_s=9.0)
-
-
-async def launched(world: World, **fields: Any) -> FakeTrainer:
-    await world.submit(**fields)
-    await world.settle()
-    trainer = FakeTrainer(world)
-    assert await trainer.start()
-    return trainer
-
-
-async def running(world: World, **fields: Any) -> FakeTrainer:
-    trainer = await launched(world, **fields)
-    await trainer.report(TRAINING)
-    await world.settle()
-    assert (await world.job()).state is JobState.RUNNING
-    return trainer
 
 
 async def cancel(world: World) -> None:
@@ -328,63 +319,6 @@ class TestStopping:
         assert job.error is not None
         assert job.error.code == "deadline_exceeded"
         assert job.used_ms >= 60_000
-
-
-class TestOrphans:
-    @pytest.mark.parametrize("end", [RunState.STOPPED, RunState.ABSENT])
-    async def test_a_run_that_was_given_up_is_stopped_and_removed_after_a_second_look(
-        self, world: World, end: RunState
-    ) -> None:
-        await running(world)
-        job = await world.job()
-        given_up = Change(
-            uid=job.uid,
-            version=job.version,
-            attempt_number=1,
-            attempt_fields={"cleaned": True, "ended_ms": world.clock.now_ms()},
-        )
-        assert await world.store.apply(given_up)
-        stray = run_name(GENERATION, job.uid, 1)
-        world.engine.say(stray, RunState.RUNNING)
-        world.engine.say("not-ours", RunState.RUNNING)
-        orphans = world.reconciler._orphans
-        await orphans.sweep()
-        assert world.engine.cancelled == []
-        world.clock.step(world.control.lease_s + 1)
-        await orphans.sweep()
-        assert world.engine.cancelled == [stray]
-        world.engine.say(stray, end)
-        await orphans.sweep()
-        assert world.engine.cleaned == [stray]
-
-    async def test_a_run_without_any_record_waits_in_quarantine(self, world: World) -> None:
-        stray = run_name(GENERATION, "forgotten", 1)
-        world.engine.say(stray, RunState.RUNNING)
-        orphans = world.reconciler._orphans
-        await orphans.sweep()
-        world.clock.step(world.control.orphan_quarantine_s - 1)
-        await orphans.sweep()
-        assert world.engine.cancelled == []
-        world.clock.step(2)
-        await orphans.sweep()
-        assert world.engine.cancelled == [stray]
-
-    async def test_a_run_of_another_life_of_the_store_is_left_alone(self, world: World) -> None:
-        """A restored backup has forgotten jobs that are alive."""
-        world.engine.say(run_name("ffffffff", UID, 2), RunState.RUNNING)
-        world.engine.say("tg-of-an-older-release-1", RunState.RUNNING)
-        for _ in range(3):
-            await world.reconciler._orphans.sweep()
-            world.clock.step(world.control.orphan_quarantine_s + 1)
-        assert world.engine.cancelled == []
-        assert world.engine.cleaned == []
-
-    async def test_known_runs_are_left_alone(self, world: World) -> None:
-        await running(world)
-        for _ in range(3):
-            await world.reconciler._orphans.sweep()
-            world.clock.step(60)
-        assert world.engine.cancelled == []
 
 
 async def test_polls_of_one_moment_are_asked_as_one(
