@@ -8,8 +8,9 @@ PLUGINS := $(patsubst %,-e %,$(wildcard plugins/*))
 INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-memory bench-saving \
-	bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code postman chart manifests ui-test clean
+.PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-many-jobs bench-memory bench-saving \
+	bench-streams bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code \
+	docs-pictures postman chart manifests ui-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -148,6 +149,9 @@ engine-ray: $(VENV)/.dev ## install Ray in an environment of its own, start two 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml
 	@echo "open build/site/index.html"
+
+docs-pictures: $(VENV)/.dev ## take the pictures of docs/DASHBOARD.md anew (90 s; apt-get install chromium fonts-dejavu-core)
+	$(BIN)/python -m tests.ui.pictures
 
 CHART := deploy/helm/tunegate
 

@@ -82,7 +82,7 @@ export class Chart {
     if (this.table.open) this.#fillTable();
     if (!across || !up) {
       this.#plot = null;
-      replace(this.canvas, draw("text", { x: width / 2, y: this.height / 2, class: "none", "text-anchor": "middle" }, xs.length && isLog ? "Nothing above zero to show on a log scale" : "No numbers yet"));
+      replace(this.canvas, draw("text", { x: width / 2, y: this.height / 2, class: "none", "text-anchor": "middle" }, xs.length && isLog ? "Nothing above zero to show on a log scale" : "No numbers"));
       return;
     }
     const right = across[0] === across[1] ? [across[0] - 0.5, across[1] + 0.5] : across;
@@ -189,7 +189,7 @@ export class Chart {
       const low = points.reduce((best, point) => (point.y < best.y ? point : best));
       return `${label}: ${points.length} points, ${this.format(points[0].y)} at first, ${this.format(points.at(-1).y)} at last, lowest ${this.format(low.y)} at ${this.#view.xLabel.toLowerCase()} ${this.#view.xFormat(low.x)}.`;
     });
-    write(this.summary, parts.join(" ") || "No numbers yet.");
+    write(this.summary, parts.join(" ") || "No numbers.");
   }
 
   #fillTable() {
