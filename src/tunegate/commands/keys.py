@@ -39,10 +39,12 @@ def command(ctx: click.Context, config: Path | None) -> None:
 @json_option
 @click.pass_obj
 def status(config: Path | None, as_json: bool) -> None:
-    """The keys, and how many jobs' secrets hang on each."""
+    """The keys, and how many jobs' secrets hang on each. Makes the key file where there is none."""
     with trouble_told():
         chosen, _ = settings(config)
-        found = _roles(read_ring(chosen.key_path), asyncio.run(_usage(chosen)), chosen)
+        ring = read_ring(chosen.key_path)
+        used = asyncio.run(_usage(chosen)) if _has_store(chosen) else Counter[str]()
+        found = _roles(ring, used, chosen)
     if as_json:
         names = ("key", "role", "jobs")
         output.as_json({"keys": [dict(zip(names, row, strict=True)) for row in found]})
@@ -144,6 +146,11 @@ def _roles(ring: KeyRing, used: Counter[str], chosen: Settings) -> list[tuple[st
             role = "old" if name in known or name.startswith(SERVICE) else "MISSING"
         found.append((name, role, used[name]))
     return found
+
+
+def _has_store(chosen: Settings) -> bool:
+    """A key file may be made before the first gateway starts. Not asked before a key goes: the path could be wrong."""
+    return chosen.store.url is not None or chosen.store_path.exists()
 
 
 async def _usage(chosen: Settings) -> Counter[str]:

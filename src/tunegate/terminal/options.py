@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable
+from copy import copy
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,7 +39,33 @@ url_option = click.option(
 
 
 class Group(click.Group):
-    """Lists its commands in the order of the file."""
+    """Lists its commands in the order of the file, and takes its own options after them too: `keys rotate --config FILE`."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        for option in self._own:
+            told = copy(option)  # for the help: parse_args has taken the value before
+            told.expose_value = False
+            cmd.params.append(told)
+        super().add_command(cmd, name)
+
+    @property
+    def _own(self) -> list[click.Option]:
+        return [param for param in self.params if isinstance(param, click.Option)]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {name for option in self._own for name in option.opts}
+        first: list[str] = []
+        rest: list[str] = []
+        coming = iter(args)
+        for word in coming:
+            if word == "--":
+                rest += [word, *coming]
+            elif word in own:
+                given = [word, *islice(coming, 1)]
+                (first if len(given) == 2 else rest).extend(given)
+            else:
+                (first if word.partition("=")[0] in own else rest).append(word)
+        return super().parse_args(ctx, first + rest)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(self.commands)

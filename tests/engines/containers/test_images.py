@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.request
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from .conftest import IMAGE, SOCKETS
 
 pytestmark = pytest.mark.engine
 GATEWAY = "tunegate-test/gateway:1"
+ROOT = Path(__file__).parents[3]
+PINS = ROOT / "config/constraints.txt"
 LARGEST_BYTES = 250 * 10**6
 LOCKED = (
     "--read-only",
@@ -88,3 +91,17 @@ def answer(url: str, token: str) -> dict[str, Any]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+
+
+def test_the_bill_of_materials_names_what_is_inside() -> None:
+    engine = {"DOCKER_HOST": f"unix://{os.environ[SOCKETS['docker']]}"}
+    argv = ["make", "-s", "-C", str(ROOT), "sbom", "REPOSITORY=tunegate-test", "TAG=1"]
+    subprocess.run(argv, check=True, env=os.environ | engine, timeout=300)
+    pins = dict(line.split("==") for line in PINS.read_text().splitlines() if "==" in line)
+    for image, pinned in {"gateway": ["litestar", "msgspec"], "trainer": ["torch", "peft"]}.items():
+        bill = json.loads((ROOT / f"build/sbom/{image}.cdx.json").read_text())
+        parts = {part["name"]: part["version"] for part in bill["components"] if "purl" in part}
+        assert {"tunegate", "libc6", "ca-certificates"} <= set(parts)
+        found = {name: parts[name].partition("+")[0] for name in pinned}
+        assert found == {name: pins[name] for name in pinned}
+        assert json.loads((ROOT / f"build/sbom/{image}.spdx.json").read_text())["packages"]
