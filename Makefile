@@ -34,9 +34,13 @@ install: $(VENV)/.dev ## make the virtual environment with all that development 
 demo: $(VENV)/.run ## run the main job here: S3, gateway, full then lora and qlora, and show the result
 	@$(BIN)/tunegate demo --home build/demo
 
-test: $(VENV)/.dev check ## run all tests: static checks, fast tier, then the tier with real processes
-	$(BIN)/python -m pytest -q -m 'not slow'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --ignore tests/faults --ignore tests/ui
+# A file's tests share their servers, so they stay with one worker.
+WORKERS ?= 2
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile
+
+test: $(VENV)/.dev check ## run all tests: static checks, fast tier, then the tier with real processes (WORKERS=2)
+	$(BIN)/python -m pytest -q -m 'not slow' $(SIDE_BY_SIDE)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --ignore tests/faults --ignore tests/ui $(SIDE_BY_SIDE)
 
 ui-test: $(VENV)/.dev ## look at the dashboard in a real Chromium (apt-get install chromium fonts-dejavu-core)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/ui
