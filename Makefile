@@ -118,14 +118,15 @@ sbom: $(BIN)/syft ## what those images are made of, as CycloneDX and SPDX in bui
 		-o cyclonedx-json=$(SBOM)/$$image.cdx.json -o spdx-json=$(SBOM)/$$image.spdx.json || exit 1; done
 	@ls $(SBOM)/*.json
 
-SLURM := build/engines/slurm
+SLURM := build/engines/slurm$(RELEASE)
+IN_RELEASE := $(if $(RELEASE),deploy/engines/slurm/release.sh $(RELEASE) build/engines/$(RELEASE))
 
-engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run its tests (8 minutes), stop it
-	deploy/engines/slurm/install.sh
+engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run its tests (8 minutes), stop it; RELEASE=trixie for a newer one
+	$(IN_RELEASE) deploy/engines/slurm/install.sh
 	rm -rf $(SLURM)
-	deploy/engines/slurm/up.sh $(SLURM)
-	set -a; . $(SLURM)/engine.env; $(BIN)/python -m pytest -q tests/engines/slurm; code=$$?; \
-		deploy/engines/slurm/down.sh $(SLURM); exit $$code
+	$(IN_RELEASE) deploy/engines/slurm/up.sh $(SLURM)
+	set -a; . $(SLURM)/engine.env; $(IN_RELEASE) $(BIN)/python -m pytest -q tests/engines/slurm; code=$$?; \
+		$(IN_RELEASE) deploy/engines/slurm/down.sh $(SLURM); exit $$code
 
 IMAGES := build/engines/images
 CONTAINERS := build/engines/containers

@@ -18,6 +18,9 @@ from tunegate.control.settings import ControlSettings
 from tunegate.sdk.launcher import RunState, RunStatus
 
 NOW_MS = 1_700_000_100_000
+LONG_AGO = NOW_MS - 3_600_000
+JUST_NOW = NOW_MS - 100
+UNCLAIMED = {"claimed_by": None, "claimed_ms": None, "last_seen_ms": None, "folded_through": 0}
 SETTINGS = ControlSettings(poll_interval_s=2.0, heartbeat_timeout_s=60.0, grace_s=120.0)
 
 SUCCEEDED = SucceededEvent(
