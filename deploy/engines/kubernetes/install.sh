@@ -4,7 +4,7 @@
 set -euo pipefail
 bin=${1:?BINDIR}
 export DEBIAN_FRONTEND=noninteractive
-packages='etcd-server containerd runc containernetworking-plugins iptables iproute2 openssl curl busybox-static'
+packages='etcd-server containerd runc containernetworking-plugins iptables dnsmasq-base iproute2 openssl curl jq busybox-static'
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="${missing:-} $package"
 done
@@ -13,11 +13,11 @@ if [ -n "${missing:-}" ]; then
     # shellcheck disable=SC2086  a list
     apt-get install -y -qq --no-install-recommends $missing
 fi
-[ -x "$bin/kubelet" ] && exit 0
+[ -x "$bin/kubelet" ] && [ -x "$bin/kube-proxy" ] && exit 0
 
 mkdir -p "$bin"
 bin=$(readlink -f "$bin")
-apt-get install -y -qq --no-install-recommends golang-go rsync jq golang-github-modern-go-reflect2-dev dpkg-dev
+apt-get install -y -qq --no-install-recommends golang-go rsync golang-github-modern-go-reflect2-dev dpkg-dev
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
@@ -44,6 +44,6 @@ mkdir -p .go/src/k8s.io
 ln -sfn ../../.. .go/src/k8s.io/kubernetes
 export GOPATH=$PWD/.go HOME=$work/home CGO_ENABLED=0 GO111MODULE=off GOPROXY=off GOLDFLAGS='-s -w'
 export KUBE_GIT_TREE_STATE=archive KUBE_GIT_VERSION=v1.20.2 KUBE_GIT_MAJOR=1 KUBE_GIT_MINOR=20 KUBE_GIT_COMMIT=debian
-make WHAT='cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kubelet' >"$work/log" 2>&1 ||
+make WHAT='cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kube-proxy cmd/kubelet' >"$work/log" 2>&1 ||
     { tail "$work/log"; exit 1; }
-cp _output/bin/kube{-apiserver,-controller-manager,-scheduler,let} "$bin/"
+cp _output/bin/kube{-apiserver,-controller-manager,-scheduler,-proxy,let} "$bin/"

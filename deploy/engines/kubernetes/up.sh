@@ -1,7 +1,9 @@
 #!/bin/bash
-# One node of Kubernetes v1.20.2 on this machine alone, without systemd: etcd, API server, controllers, scheduler, containerd and
-# kubelet. As root. Pods reach the machine at 10.244.7.1; the node says that it has two GPUs.   usage: up.sh BINDIR DIR [IMAGE.tar...]
+# One node of Kubernetes v1.20.2 on this machine alone, without systemd: etcd, API server, controllers, scheduler, containerd,
+# kubelet, proxy, and dnsmasq for its names. As root. Pods reach the machine at 10.244.7.1; the node says that it has two GPUs.
+# usage: up.sh BINDIR DIR [IMAGE.tar...]
 set -euo pipefail
+here=$(dirname "$(readlink -f "$0")")
 bin=$(readlink -f "${1:?BINDIR}") dir=${2:?DIR} port=${PORT:-16443}
 shift 2
 images=()
@@ -11,7 +13,8 @@ dir=$(readlink -f "$dir")
 cd "$dir"
 node=$(hostname)
 getent hosts "$node" >/dev/null || { echo "the machine's name $node leads nowhere: put it into /etc/hosts" >&2; exit 1; }
-api=https://127.0.0.1:$port
+host=10.244.7.1
+api=https://$host:$port
 token=$(head -c 18 /dev/urandom | base64 | tr -d '+/')
 [ -f sa.key ] || openssl genrsa -out sa.key 2048 2>/dev/null
 (umask 077 && echo "$token,admin,admin,\"system:masters\"" >tokens.csv)
@@ -55,7 +58,8 @@ enforceNodeAllocatable: []
 evictionHard: {}
 oomScoreAdj: 0
 nodeStatusUpdateFrequency: 2s
-clusterDNS: [127.0.0.1]
+clusterDNS: [$host]
+clusterDomain: cluster.local
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 CONFIG
@@ -66,17 +70,16 @@ run() { # NAME COMMAND...
 }
 ask() { curl -sk -m 5 -H "Authorization: Bearer $token" "$api$1"; }
 
-# Tests serve at the bridge's address before the first pod makes it, and at that of the API server's Service.
+# The bridge's address is served at before the first pod makes it.
 ip link add tunegate-k8s type bridge 2>/dev/null || true
-ip address replace 10.244.7.1/24 dev tunegate-k8s
-ip address replace 10.0.0.1/32 dev tunegate-k8s
+ip address replace $host/24 dev tunegate-k8s
 ip link set tunegate-k8s up
 
 run containerd containerd -c containerd/config.toml
 run etcd etcd --data-dir etcd --listen-client-urls "http://127.0.0.1:$((port + 1))" --advertise-client-urls "http://127.0.0.1:$((port + 1))" \
     --listen-peer-urls http://127.0.0.1:0 --unsafe-no-fsync
-run apiserver "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$((port + 1))" --bind-address=127.0.0.1 \
-    --advertise-address="$(hostname -I | cut -d' ' -f1)" --secure-port="$port" --cert-dir=certs --token-auth-file=tokens.csv \
+run apiserver "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$((port + 1))" --bind-address=$host \
+    --advertise-address=$host --secure-port="$port" --cert-dir=certs --token-auth-file=tokens.csv \
     --service-account-issuer="$api" --service-account-signing-key-file=sa.key --service-account-key-file=sa.key \
     --service-cluster-ip-range=10.0.0.0/24 --authorization-mode=RBAC --allow-privileged=true
 for _ in $(seq 240); do [ "$(ask /readyz 2>/dev/null)" = ok ] && break; sleep 0.25; done
@@ -85,6 +88,14 @@ run controllers "$bin/kube-controller-manager" --kubeconfig=kubeconfig --secure-
     --service-account-private-key-file=sa.key --root-ca-file=certs/apiserver.crt \
     --controllers='*,-nodeipam,-route,-service,-cloud-node-lifecycle'
 run scheduler "$bin/kube-scheduler" --kubeconfig=kubeconfig --secure-port=0 --port=0 --leader-elect=false
+
+# Replies come back by the machine: pods are on one bridge, where nobody would undo what the proxy did to an address.
+run proxy "$bin/kube-proxy" --kubeconfig=kubeconfig --hostname-override="$node" --proxy-mode=iptables --masquerade-all \
+    --conntrack-max-per-core=0 --healthz-bind-address=127.0.0.1:$((port + 3)) --metrics-bind-address=127.0.0.1:$((port + 4))
+touch hosts
+run dnsmasq dnsmasq --no-daemon --user=root --listen-address=$host --bind-interfaces --no-resolv --no-hosts --addn-hosts="$dir/hosts" \
+    --address=/#/
+run names "$here/names.sh" "$api" tokens.csv hosts dnsmasq.pid
 
 # The sandbox of a pod needs a program that waits.
 pause=$(mktemp -d)
@@ -111,8 +122,7 @@ curl -sk -o /dev/null -X PATCH -H "Authorization: Bearer $token" -H 'Content-Typ
 for _ in $(seq 80); do ask /api/v1/namespaces/default/serviceaccounts/default | grep -q '"secrets"' && break; sleep 0.25; done
 cat >engine.env <<ENV
 TUNEGATE_TEST_KUBECONFIG=$dir/kubeconfig
-TUNEGATE_TEST_HOST=10.244.7.1
-TUNEGATE_TEST_API_SERVICE=10.0.0.1:$port
+TUNEGATE_TEST_HOST=$host
 TUNEGATE_TEST_CONTAINERD=$dir/containerd/sock
 ENV
 echo "Kubernetes v1.20.2 is up: $dir/kubeconfig"

@@ -5,7 +5,8 @@ import base64
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,9 +64,15 @@ class Release:
         label = f"app.kubernetes.io/component={component}"
         return (await self.client.list(path, dict[str, Any], labelSelector=label)).items
 
-    async def address(self) -> str:
-        (pod,) = [pod for pod in await self.pods() if "deletionTimestamp" not in pod["metadata"]]
-        return pod["status"]["podIP"]
+    @asynccontextmanager
+    async def door(self) -> AsyncGenerator[str]:
+        """Its Service at an address of this machine, as `kubectl port-forward` would."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/services/tunegate"
+        service = await self.client.get(path, dict[str, Any])
+        assert service is not None
+        async with TcpProxy(8080) as proxy:
+            proxy.behind = service["spec"]["clusterIP"]
+            yield proxy.url
 
     async def token(self) -> str:
         path = f"/api/v1/namespaces/{NAMESPACE}/secrets/tunegate-auth"
@@ -97,37 +104,30 @@ def volume(tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture
 async def release(
     admin: str, world: S3Server, volume: dict[str, Any], tmp_path: Path
-) -> AsyncIterator[tuple[Release, TcpProxy]]:
+) -> AsyncIterator[Release]:
     if GATEWAY not in os.environ or not HELM.exists():
         pytest.skip("no image of the gateway or no helm: make engine-kubernetes")
     host = os.environ["TUNEGATE_TEST_HOST"]
-    service, api_port = os.environ["TUNEGATE_TEST_API_SERVICE"].split(":")
     s3_port = urlsplit(world.endpoint_url).port
     assert s3_port is not None
-    async with (
-        TcpProxy(int(api_port), host=service, port=443),  # as kube-proxy would
-        TcpProxy(s3_port, host=host) as bucket,
-        TcpProxy(8080, host=host) as door,
-    ):
+    async with TcpProxy(s3_port, host=host) as bucket:
         repository, _, tag = os.environ[GATEWAY].partition(":")
-        made = Release(admin, _values(repository, tag, bucket.url, door.url, host), tmp_path)
+        made = Release(admin, _values(repository, tag, bucket.url), tmp_path)
         await made.client.create("/api/v1/persistentvolumes", volume, dict[str, Any])
-        yield made, door
+        yield made
         await made.helm("uninstall", "tunegate", "--wait")
         await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
         await made.client.delete(f"/api/v1/persistentvolumes/{CLASS}")
         await made.client.close()
 
 
-def _values(repository: str, tag: str, bucket: str, door: str, host: str) -> dict[str, Any]:
+def _values(repository: str, tag: str, bucket: str) -> dict[str, Any]:
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
-        "publicUrl": door,
         "persistence": {"storageClass": CLASS},
         "runs": {"image": os.environ[IMAGE], "settings": {"env": {"OMP_NUM_THREADS": "1"}}},
         "drainSeconds": 0,
         "config": {
-            "server": {"allowed_hosts": [host]},
             "control": {"default_launcher": "kubernetes"},
             "trainer": {"trainable_layers_advisory": True},
             "egress": {"allow_http": True, "allow_private_addresses": True, "allowed_ports": []},
@@ -139,28 +139,24 @@ def _values(repository: str, tag: str, bucket: str, door: str, host: str) -> dic
     }  # fmt: skip
 
 
-async def test_installed_used_upgraded_and_taken_away(
-    release: tuple[Release, TcpProxy], world: S3Server
-) -> None:
-    made, door = release
-    assert "tunegate" in await made.install()
-    door.behind = await made.address()
-    token = await made.token()
-    async with Api(door.url, token) as api:
+async def test_installed_used_upgraded_and_taken_away(release: Release, world: S3Server) -> None:
+    assert "tunegate" in await release.install()
+    assert "Succeeded" in await release.helm("test", "tunegate")
+    token = await release.token()
+    async with release.door() as url, Api(url, token) as api:
         await api.submit(lora("charted", world, num_epochs=2))
         job = await api.wait("charted", timeout_s=240)
         assert (job["status"], job["launcher"], job["attempt"]) == ("succeeded", "kubernetes", 1), job  # fmt: skip
 
-    await made.install(podAnnotations={"upgraded": "yes"})
-    (pod,) = [pod for pod in await made.pods() if "deletionTimestamp" not in pod["metadata"]]
+    await release.install(podAnnotations={"upgraded": "yes"})
+    (pod,) = [pod for pod in await release.pods() if "deletionTimestamp" not in pod["metadata"]]
     assert pod["metadata"]["annotations"]["upgraded"] == "yes"
-    door.behind = await made.address()
-    assert await made.token() == token, "an upgrade keeps the token"
-    async with Api(door.url, token) as api:
+    assert await release.token() == token, "an upgrade keeps the token"
+    async with release.door() as url, Api(url, token) as api:
         assert (await api.job("charted"))["status"] == "succeeded", "and the jobs"
 
     async def runs_are_gone() -> bool:
         path = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-        return not (await made.client.list(path, dict[str, Any])).items
+        return not (await release.client.list(path, dict[str, Any])).items
 
     await until(runs_are_gone)

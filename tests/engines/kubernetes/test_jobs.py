@@ -1,11 +1,11 @@
-"""Jobs through a real gateway on a real cluster, with the rights of deploy/kubernetes/rbac.yaml."""
+"""Jobs through a real gateway on a real cluster, with the rights of deploy/kubernetes/rbac.yaml: as Jobs, and as TrainJobs."""
 
 import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,24 +18,26 @@ from tunegate.launchers.kube.settings import KubeSettings
 from tunegate.sdk.testing.s3_server import S3Server
 
 from .conftest import IMAGE, NAMESPACE
+from .trainjobs import GROUP, VERSION, Controller, define
 
 __all__ = ("base_model", "world")
 pytestmark = pytest.mark.engine
 CONFIG = """\
-launchers.kubernetes.namespace = "{namespace}"
-launchers.kubernetes.kubeconfig = "{kubeconfig}"
-launchers.kubernetes.env = {{OMP_NUM_THREADS = "1"}}
-control.default_launcher = "kubernetes"
+launchers.{launcher}.namespace = "{namespace}"
+launchers.{launcher}.kubeconfig = "{kubeconfig}"
+launchers.{launcher}.env = {{OMP_NUM_THREADS = "1"}}
+control.default_launcher = "{launcher}"
 """
 
 
-class TestKubernetesJobs(EngineJobs):
-    launcher = "kubernetes"
-    several_nodes = False  # indexed Jobs are younger than this server
+class ClusterJobs(EngineJobs):
+    """What the cluster has of a gateway's is looked at with the administrator's rights."""
+
+    workloads: ClassVar[tuple[str, str]]
 
     @pytest.fixture
     async def api(self, world: S3Server, kubeconfig: str, tmp_path: Path) -> AsyncIterator[Api]:
-        config = CONFIG.format(namespace=NAMESPACE, kubeconfig=kubeconfig)
+        config = CONFIG.format(launcher=self.launcher, namespace=NAMESPACE, kubeconfig=kubeconfig)
         async with gateway_at(
             os.environ["TUNEGATE_TEST_HOST"], tmp_path, world, config,
             TUNEGATE_TRAINER__IMAGE=os.environ[IMAGE],
@@ -57,7 +59,7 @@ class TestKubernetesJobs(EngineJobs):
         await asyncio.to_thread(subprocess.run, argv, check=True)
 
     async def left(self) -> list[str]:
-        kinds = (("apis/batch/v1", "jobs"), ("api/v1", "pods"), ("api/v1", "secrets"), ("api/v1", "configmaps"))  # fmt: skip
+        kinds = (self.workloads, ("api/v1", "pods"), ("api/v1", "secrets"), ("api/v1", "configmaps"))  # fmt: skip
         return [
             f"{plural}/{one['metadata']['name']}"
             for group, plural in kinds
@@ -68,3 +70,21 @@ class TestKubernetesJobs(EngineJobs):
         path = f"/{group}/namespaces/{NAMESPACE}/{plural}"
         ours = "app.kubernetes.io/managed-by=tunegate"
         return (await self.client.list(path, dict[str, Any], labelSelector=ours)).items
+
+
+class TestKubernetesJobs(ClusterJobs):
+    launcher = "kubernetes"
+    workloads = ("apis/batch/v1", "jobs")
+    several_nodes = False  # indexed Jobs are younger than this server
+
+
+class TestKubeflowJobs(ClusterJobs):
+    launcher = "kubeflow"
+    workloads = (f"apis/{GROUP}/{VERSION}", "trainjobs")
+
+    @pytest.fixture(autouse=True)
+    async def trainer(self, look: None) -> AsyncIterator[None]:
+        await define(self.client)
+        controller = Controller(self.client, NAMESPACE)
+        yield
+        await controller.close()
