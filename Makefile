@@ -9,11 +9,11 @@ INPUTS := pyproject.toml config/constraints.txt $(wildcard plugins/*/pyproject.t
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check fmt serve bench bench-first-step bench-gateway bench-large-data bench-many-jobs bench-memory bench-saving \
-	bench-streams bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-slurm faults docs docs-code \
+	bench-streams bench-tokenising bench-trainer bench-trainer-gpu engine-containers engine-kubernetes engine-ray engine-s3 engine-slurm faults docs docs-code \
 	docs-pictures images postman sbom chart manifests ui-test clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("tunegate needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -170,6 +170,9 @@ engine-ray: $(VENV)/.dev ## install Ray in an environment of its own, start two 
 	deploy/engines/ray/up.sh $(RAY)/venv $(RAY)/run
 	set -a; . $(RAY)/run/engine.env; $(BIN)/python -m pytest -q tests/engines/ray; code=$$?; \
 		deploy/engines/ray/down.sh $(RAY)/run; exit $$code
+
+engine-s3: $(VENV)/.dev ## tests of S3 and STS, and the main job, with the S3 server that a Python package brings (2 minutes; part of `make test`)
+	$(BIN)/python -m pytest -q tests/unit/storage tests/conformance/test_object_stores.py tests/integration/test_main_job.py
 
 docs: $(VENV)/.dev ## the documentation as a site, in build/site; a dead link fails it
 	$(BIN)/mkdocs build --quiet --strict -f config/mkdocs.yml

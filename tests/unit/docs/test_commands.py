@@ -35,7 +35,7 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def targets_of_make() -> set[str]:
-    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def fault_of_make(words: Iterable[str]) -> str | None:
