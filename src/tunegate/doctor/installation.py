@@ -15,7 +15,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "storage": ("aioboto3", "aiohttp"),
     "trainer": ("torch", "transformers", "peft", "safetensors", "pyarrow", "tokenizers"),
     "postgres": ("psycopg", "psycopg_pool"),
-    "kubeflow": ("kubernetes_asyncio",),
+    "kubernetes": ("kubernetes_asyncio",),
+    "otel": ("opentelemetry",),
     "testing": ("pytest", "pytest_asyncio", "hypothesis"),
 }
 """Extras, and modules that come with each."""

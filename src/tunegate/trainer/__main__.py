@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "PYTORCH_ALLOC_CONF": "expandable_segments:True",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
 }
@@ -31,6 +32,7 @@ neighbours: with other work on the machine, passive waiting was three times fast
 bf16 are compiled for each number of tokens, which differs from pass to pass: of the thousand that torch and oneDNN would
 each keep, small models grew by 70 MB a step (measured: 1300 MB after twelve steps, with 64 kept 715, no slower). For the
 same reason the memory of a GPU grows in one piece: passes of ever other sizes would leave holes between fixed ones.
+The hub's faster way (Xet) dials from Rust, where `dialling` does not see it; an operator may switch it on again.
 """
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 EIGHT_BIT = frozenset({"adamw_8bit", "paged_adamw_8bit"})

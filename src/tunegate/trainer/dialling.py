@@ -2,7 +2,7 @@
 on the interpreter: every connect of a Python socket passes it, whoever asks.
 
 It can't be taken off again, and it does not see what other languages dial: NCCL and Gloo among the ranks of a job, and
-the helper processes of trackers, whose addresses are checked before they are handed over.
+W&B's helper process, whose address is checked before it is handed over. (The hub's Xet downloader is off: see `__main__`.)
 """
 
 import errno

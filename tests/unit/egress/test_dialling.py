@@ -108,3 +108,18 @@ def test_libraries_do_not_get_around_it(library: str, listener: Listener) -> Non
             assert listener.has_arrived(), (
                 f"without the guard nothing was seen either: {run.stderr}"
             )
+
+
+@pytest.mark.parametrize(("given", "is_off"), [({}, True), ({"HF_HUB_DISABLE_XET": "0"}, False)])
+def test_the_hub_s_downloader_that_python_does_not_see_is_off(
+    given: dict[str, str], is_off: bool
+) -> None:
+    source = (
+        "from tunegate.trainer.__main__ import quieten\n"
+        "quieten()\n"
+        "from huggingface_hub import constants\n"
+        "print(constants.HF_HUB_DISABLE_XET)\n"
+    )
+    argv = [sys.executable, "-c", source]
+    said = subprocess.run(argv, env=given, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == str(is_off)
