@@ -14,6 +14,8 @@ from support.kube.objects import Key, Object, Objects
 from support.kube.server import KubeApi
 
 CAPACITY = 4
+LAG_S = 0.3
+"""From the start of a container until the API server hears of it: a real one looks once in a second."""
 FULL = "0/1 nodes are available: 1 Insufficient cpu."
 
 
@@ -79,6 +81,7 @@ class Kubelet:
                 start_new_session=True,
             )  # fmt: skip
         self._processes[key[1]] = process
+        await asyncio.sleep(LAG_S)
         state = {"running": {"startedAt": _now()}}
         self._say(key, phase="Running", conditions=[_condition("PodScheduled", "True"), _condition("Ready", "True")], containerStatuses=[_container(container["name"], state)])  # fmt: skip
         if "deletionTimestamp" in self.objects.all[key]["metadata"]:

@@ -98,7 +98,7 @@ class LogKeeper:
             await asyncio.wait([task])
 
     async def _copy(self, name: str, read: ReadLog, begun: asyncio.Event) -> None:
-        """Followed, and read once more: a stream that breaks as its pod ends may lack the last words."""
+        """Followed, and read once more: a stream that breaks as its pod ends may lack the last words. No words, no copy."""
         offset = 0
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,6 +111,8 @@ class LogKeeper:
                             offset += len(chunk)
                             begun.set()
         finally:
+            if not offset:
+                self.path(name).unlink(missing_ok=True)
             begun.set()
             if not asyncio.current_task().cancelling():  # pyright: ignore[reportOptionalMemberAccess]
                 self._tasks.pop(name, None)
