@@ -71,7 +71,7 @@ def _spelled(target: IPv4Address) -> Iterator[Attack]:
         "long hex": f"0x00000000{number:08x}",
         "octal": f"0{number:o}",
         "dotted octal": f"0{a:o}.0{b:o}.0{c:o}.0{d:o}",
-        "zeros": f"{a:03o}.{b:03o}.{c:03o}.{d:03o}",
+        "zeros": f"0{a:03o}.0{b:03o}.0{c:03o}.0{d:03o}",
         "long octal": f"0000{a:o}.{b}.{c}.{d}",
         "dotted hex": f"{a:#x}.{b:#x}.{c:#x}.{d:#x}",
         "mixed": f"{a:#x}.0{b:o}.{c}.{d:#04x}",
