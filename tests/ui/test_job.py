@@ -1,4 +1,6 @@
-"""One job: curves that move, its log, its events, and what can be done with it."""
+"""One job: curves that move, its log, its events, and what can be done with it. Long jobs are cancelled: two fill a small machine."""
+
+from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from playwright.async_api import Route, expect
@@ -13,11 +15,14 @@ _PATH = ".chart >> nth=0 >> path.main"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def live(api: Api, gateway: GatewayProcess) -> None:
+async def live(api: Api, gateway: GatewayProcess) -> AsyncIterator[None]:
     await api.submit(
         echo("live", gateway.home / "live", steps=4000, pause_s=0.1, metadata={"a": "b"})
     )
     await api.wait("live", status={"running"})
+    yield
+    await api.call("POST", "/train/live/cancel")
+    await api.wait("live")
 
 
 async def test_curves_progress_and_log_move_by_themselves(reader: Reader, live: None) -> None:
@@ -118,6 +123,8 @@ async def test_cancel_asks_first_then_retry_goes_on(
     await page.get_by_role("button", name="Retry").click()
     await expect(page.locator(".job-head .badge")).to_have_text("training")
     assert (await api.job("stopped"))["attempt"] == 2
+    await api.call("POST", "/train/stopped/cancel")
+    await api.wait("stopped")
 
 
 async def test_a_failure_says_why_and_what_to_do(
