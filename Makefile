@@ -118,7 +118,7 @@ sbom: $(BIN)/syft ## what those images are made of, as CycloneDX and SPDX in bui
 		-o cyclonedx-json=$(SBOM)/$$image.cdx.json -o spdx-json=$(SBOM)/$$image.spdx.json || exit 1; done
 	@ls $(SBOM)/*.json
 
-SLURM := build/engines/slurm$(RELEASE)
+SLURM := build/engines/slurm$(addprefix -,$(RELEASE))
 IN_RELEASE := $(if $(RELEASE),deploy/engines/slurm/release.sh $(RELEASE) build/engines/$(RELEASE))
 
 engine-slurm: $(VENV)/.dev ## install Debian's Slurm, start a private one, run its tests (8 minutes), stop it; RELEASE=trixie for a newer one

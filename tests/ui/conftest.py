@@ -1,6 +1,5 @@
 """A real gateway, a real Chromium, and whoever looks at the dashboard with it."""
 
-import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ from playwright.async_api import Browser, Playwright, async_playwright
 from support.api import Api
 from tunegate.sdk.testing.gateway_process import GatewayProcess
 
-from .reader import Reader
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from .reader import CHROMIUM, Reader, start_chromium
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,8 +50,7 @@ async def driver() -> AsyncGenerator[Playwright]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(driver: Playwright) -> AsyncGenerator[Browser]:
-    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-    running = await driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+    running = await start_chromium(driver)
     yield running
     await running.close()
 

@@ -6,7 +6,6 @@ Two learning rates are compared while a third job runs; a fourth was refused by 
 import asyncio
 import json
 import re
-import shutil
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page, async_playwright, expect
-from tests.ui.reader import Reader
+from tests.ui.reader import Reader, start_chromium
 
 from tunegate.client import AsyncClient
 from tunegate.demo.domain import corpus, rows
@@ -22,7 +21,6 @@ from tunegate.sdk.testing.gateway_process import GatewayProcess
 from tunegate.trainer.tiny import make_tiny_model
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 SIZE = {"width": 1280, "height": 860}
 RUNS = {"reviews-lr-2e-3": 2e-3, "reviews-lr-8e-3": 8e-3}
 LIVE, REFUSED = "reviews-long", "reviews-bad-rows"
@@ -120,10 +118,9 @@ async def take(reader: Reader, dark: Reader) -> None:
 
 async def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with tempfile.TemporaryDirectory(prefix="tunegate-") as folder:
         async with trained(Path(folder)) as gateway, async_playwright() as driver:
-            browser = await driver.chromium.launch(executable_path=chromium, args=FLAGS)
+            browser = await start_chromium(driver)
             light = Reader.at(browser, gateway.url, gateway.token, viewport=SIZE)
             dark = Reader.at(
                 browser, gateway.url, gateway.token, viewport=SIZE, color_scheme="dark"

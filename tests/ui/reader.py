@@ -1,16 +1,23 @@
 """Somebody who looks at the dashboard through Chromium and hears whatever the page complains of."""
 
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, Self
 
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Playwright, expect
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _RUN_AXE = "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})"
 expect.set_options(timeout=10_000)
+
+
+async def start_chromium(driver: Playwright) -> Browser:
+    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+    return await driver.chromium.launch(executable_path=CHROMIUM, args=flags)
 
 
 class Reader:

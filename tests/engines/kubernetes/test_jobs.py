@@ -18,7 +18,7 @@ from tunegate.launchers.kube.settings import KubeSettings
 from tunegate.sdk.testing.s3_server import S3Server
 
 from .conftest import IMAGE, NAMESPACE
-from .trainjobs import GROUP, VERSION, Controller, define
+from .trainjobs import GROUP, VERSION, RealController, define
 
 __all__ = ("base_model", "world")
 pytestmark = pytest.mark.engine
@@ -85,6 +85,6 @@ class TestKubeflowJobs(ClusterJobs):
     @pytest.fixture(autouse=True)
     async def trainer(self, look: None) -> AsyncIterator[None]:
         await define(self.client)
-        controller = Controller(self.client, NAMESPACE)
+        controller = RealController(self.client, NAMESPACE)
         yield
         await controller.close()

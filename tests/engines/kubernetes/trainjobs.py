@@ -7,6 +7,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from support.kube.controllers import Controller
 from support.kube.trainjobs import pod_of
 from tunegate.launchers.kube.client import KubeClient
 from tunegate.launchers.kube.errors import ApiError
@@ -76,25 +77,20 @@ async def define(client: KubeClient) -> None:
             await asyncio.sleep(0.1)
 
 
-class Controller:
-    """Level-triggered: looks at each TrainJob again and again, makes what is missing, and says how far its pods are."""
+class RealController(Controller):
+    """Makes what is missing, and says how far the pods of each TrainJob are."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
         self._client = client
         self._jobs = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainjobs"
         self._core = f"/api/v1/namespaces/{namespace}"
-        self._loop = asyncio.create_task(self._run())
+        super().__init__()
 
-    async def close(self) -> None:
-        self._loop.cancel()
-        await asyncio.gather(self._loop, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            with suppress(ApiError, EngineUnavailable):
-                for job in (await self._client.list(self._jobs, dict[str, Any])).items:
-                    await self._reconcile(job)
-            await asyncio.sleep(LOOK_AGAIN_S)
+    async def _look(self) -> None:
+        with suppress(ApiError, EngineUnavailable):
+            for job in (await self._client.list(self._jobs, dict[str, Any])).items:
+                await self._reconcile(job)
+        await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _reconcile(self, job: dict[str, Any]) -> None:
         meta, status = job["metadata"], job.get("status", {})
@@ -103,7 +99,7 @@ class Controller:
         found = (await self._client.list(f"{self._core}/pods", dict[str, Any])).items
         pods = [pod for pod in found if _owner(job) in pod["metadata"].get("ownerReferences", ())]
         phases = [pod["status"].get("phase") for pod in pods]
-        if not pods and not status:
+        if len(pods) < job["spec"]["trainer"]["numNodes"] and not status:
             await self._make(job)
             return
         ended: str | None = None
@@ -129,14 +125,21 @@ class Controller:
             "metadata": {"name": name, "ownerReferences": owners},
             "spec": {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": {"jobset": name}},
         }  # fmt: skip
-        await self._client.create(f"{self._core}/services", service, dict[str, Any])
+        await self._ensure("services", service)
         for index in range(job["spec"]["trainer"]["numNodes"]):
             pod = pod_of(job, index)
             del pod["status"]
             pod["metadata"]["ownerReferences"] = owners
             pod["metadata"]["labels"]["jobset"] = name
             pod["spec"] |= {"hostname": f"{name}-node-0-{index}", "subdomain": name, "restartPolicy": "Never"}  # fmt: skip
-            await self._client.create(f"{self._core}/pods", pod, dict[str, Any])
+            await self._ensure("pods", pod)
+
+    async def _ensure(self, plural: str, manifest: dict[str, Any]) -> None:
+        try:
+            await self._client.create(f"{self._core}/{plural}", manifest, dict[str, Any])
+        except ApiError as error:
+            if not error.is_conflict:
+                raise
 
 
 def _owner(job: dict[str, Any]) -> dict[str, Any]:

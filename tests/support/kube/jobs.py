@@ -1,44 +1,30 @@
 """Does to Jobs what Kubernetes' own controller does (1.31): indexed pods, the failure policy, suspension, conditions."""
 
-import asyncio
 import copy
 import itertools
 
+from support.kube.controllers import INDEX, MemoryController
 from support.kube.objects import Object
 from support.kube.server import KubeApi
 
-PATH = "/apis/batch/v1/namespaces/{}/jobs"
-INDEX = "batch.kubernetes.io/job-completion-index"
 
+class JobController(MemoryController):
+    """Of batch/v1 Jobs."""
 
-class JobController:
-    """Level-triggered: after every change, each Job is looked at anew."""
+    path = "/apis/batch/v1/namespaces/{}/jobs"
+    speaker = "the controller"
 
     def __init__(self, api: KubeApi, namespace: str = "default") -> None:
-        self._objects = api.objects
-        self._jobs = PATH.format(namespace)
-        self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._counted: set[str] = set()
         self._suffix = itertools.count()
-        self._loop = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        self._loop.cancel()
-        await asyncio.gather(self._loop, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            changed = self._objects.changed
-            for job in list(self._objects.of(self._jobs)):
-                self._reconcile(job)
-            await changed.wait()
+        super().__init__(api, namespace)
 
     def _reconcile(self, job: Object) -> None:
         conditions = job.get("status", {}).get("conditions", [])
         over = any(one["type"] in ("Complete", "Failed") for one in conditions)
         if "deletionTimestamp" in job["metadata"] or over:
             return
-        pods = [pod for pod in self._objects.of(self._pods) if _owned(pod, job)]
+        pods = self._pods_of(job)
         if job["spec"].get("suspend"):
             self._set(job, conditions, "Suspended", "True", "JobSuspended")
             self._delete(pods)
@@ -68,7 +54,7 @@ class JobController:
             if _fits(rule, pod):
                 return "PodFailurePolicy" if rule["action"] == "FailJob" else None
         self._counted.add(pod["metadata"]["uid"])
-        tries = sum(one["metadata"]["uid"] in self._counted for one in self._objects.of(self._pods) if _owned(one, job))  # fmt: skip
+        tries = sum(one["metadata"]["uid"] in self._counted for one in self._pods_of(job))
         return "BackoffLimitExceeded" if tries > job["spec"]["backoffLimit"] else None
 
     def _delete(self, pods: list[Object]) -> None:
@@ -76,15 +62,6 @@ class JobController:
             alive = pod["status"].get("phase") not in ("Failed", "Succeeded")
             if alive and "deletionTimestamp" not in pod["metadata"]:
                 self._objects.delete((self._pods, pod["metadata"]["name"]))
-
-    def _set(self, job: Object, old: list[Object], kind: str, status: str, reason: str) -> None:
-        if any((one["type"], one["status"]) == (kind, status) for one in old):
-            return
-        now = self._objects.now().isoformat(timespec="seconds")
-        new = {"type": kind, "status": status, "reason": reason, "message": f"the controller: {reason}", "lastTransitionTime": now}  # fmt: skip
-        kept = [one for one in old if one["type"] != kind]
-        name = job["metadata"]["name"]
-        self._objects.update(self._jobs, name, {"status": {"conditions": [*kept, new]}})
 
     def _pod(self, job: Object, index: int) -> Object:
         template, name = copy.deepcopy(job["spec"]["template"]), job["metadata"]["name"]
@@ -112,9 +89,3 @@ def _fits(rule: Object, pod: Object) -> bool:
 
 def _index(pod: Object) -> int:
     return int(pod["metadata"]["annotations"][INDEX])
-
-
-def _owned(pod: Object, job: Object) -> bool:
-    return any(
-        ref["uid"] == job["metadata"]["uid"] for ref in pod["metadata"].get("ownerReferences", ())
-    )
