@@ -131,10 +131,14 @@ Tokens = list[tuple[Secret, Principal]]
 
 
 def load(
-    file: Path | None, environment: Mapping[str, str], arguments: Mapping[str, Any] | None = None
+    file: Path | None,
+    environment: Mapping[str, str],
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    to_serve: bool = True,
 ) -> tuple[Settings, Tokens]:
     """The settings and the tokens: a TOML file (None = none), the environment over it, and over that the command
-    line's arguments for `server`. Raises SettingsError.
+    line's arguments for `server`. Whoever opens no door (not `to_serve`) needs no token for it. Raises SettingsError.
     """
     values = _read_toml(file) if file else {}
     problems = _overlay(values, environment)
@@ -147,7 +151,7 @@ def load(
     tokens, wrong = _tokens(settings, environment)
     problems += wrong
     guarded = tokens or wrong or settings.auth.required or settings.auth.oidc
-    if not guarded and not is_loopback(settings.server.host):
+    if to_serve and not guarded and not is_loopback(settings.server.host):
         problems.append(
             f"server.host is not a loopback address and no token is configured: set {TOKEN_VARIABLE}, auth.tokens, "
             "auth.required or auth.oidc, or listen on 127.0.0.1"

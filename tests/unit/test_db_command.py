@@ -54,6 +54,15 @@ def test_from_nothing_to_the_newest_schema(run: Run, place: str) -> None:
     assert "missing   nothing" in run("status")[1]
 
 
+def test_without_the_token_that_only_serving_needs(
+    run: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the chart's job does in the gateway's image, which listens everywhere."""
+    monkeypatch.setenv("TUNEGATE_SERVER__HOST", "0.0.0.0")
+    assert run("migrate")[0] == 0
+    assert run("check")[0] == 0
+
+
 def test_a_sqlite_file_in_use_is_not_migrated(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """What the demo prints. One function per moment of the story."""
 
+import sys
 from pathlib import Path
+from shutil import which
 
 from rich.console import Console
 from rich.table import Table
@@ -77,16 +79,18 @@ def webhooks(received: list[Received]) -> None:
     console.print()
 
 
-def places(bucket: Places, home: Path) -> None:
+def places(bucket: Places, home: Path, gateway_url: str) -> None:
     """Where everything lies; the servers end with the demo, the files stay."""
+    program = "tunegate" if which("tunegate") else sys.argv[0]
     console.rule("[bold]where to look[/bold]", align="left")
     console.print(f"results        {home / 'results'} (fetched from {bucket.results})")
     console.print(f"gateway's log  {home / 'gateway.log'}")
     console.print(f"configuration  {home / 'gateway.toml'}")
-    console.print("API page       `tunegate serve`, then http://127.0.0.1:8080/schema")
+    console.print(f"dashboard      {program} serve --config {home / 'gateway.toml'}")
+    console.print(f"               then {gateway_url}/ui, and {gateway_url}/schema for the API")
 
 
 def wait_for_enter(gateway_url: str, token: str) -> None:
     """On a terminal the gateway stays until its user has looked around."""
-    console.print(f"\nThe demo's gateway still runs: {gateway_url}/schema, token {token}")
+    console.print(f"\nThe demo's gateway still runs: {gateway_url}/ui, token {token}")
     console.input("Press Enter to stop it. ")

@@ -102,6 +102,7 @@ async def report(
     receiver: WebhookReceiver,
     places: Places,
     home: Path,
+    gateway_url: str,
 ) -> None:
     """Per job: losses, answers, artifacts, webhooks; then where to look."""
     for lesson in LESSONS:
@@ -110,7 +111,7 @@ async def report(
         before, after = await answers(store, lesson, places, home)
         show.result(lesson, metrics.data, artifacts.data, PROBE, before, after)
         show.webhooks([one for one in receiver.received if one.body.job_id == lesson.job_id])
-    show.places(places, home)
+    show.places(places, home, gateway_url)
 
 
 async def tell(home: Path) -> bool:
@@ -142,7 +143,7 @@ async def tell(home: Path) -> bool:
                     return False
             for lesson in LESSONS:
                 await receiver.wait_for(lesson.job_id, "succeeded")
-            await report(client, store, receiver, places, home)
+            await report(client, store, receiver, places, home, gateway.url)
             if sys.stdin.isatty():
                 await asyncio.to_thread(show.wait_for_enter, gateway.url, gateway.token)
     return True

@@ -32,7 +32,7 @@ _TIMEOUT_S = 120.0
 def check_trainer(config: Path | None) -> Iterator[Finding]:
     """Nothing where the settings can't be read: that is told elsewhere."""
     try:
-        settings, _ = load(config, os.environ)
+        settings, _ = load(config, os.environ, to_serve=False)
         local = msgspec.convert(settings.launchers.get("local", {}), LocalSettings)
     except (SettingsError, msgspec.ValidationError):
         return

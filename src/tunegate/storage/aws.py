@@ -4,6 +4,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cache, partial
+from ssl import SSLContext, create_default_context
 from typing import Any
 
 import aioboto3
@@ -13,6 +14,7 @@ from aiobotocore.credentials import AioCredentials, AioDeferredRefreshableCreden
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.exceptions import HTTPClientError
+from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader, create_loader
 
 from tunegate.contract.request import Auth
@@ -80,7 +82,7 @@ def _session_with(policy: StoragePolicy, credentials: Credentials | None) -> Aio
 
 @cache
 def _models(data_path: str | None) -> Loader:
-    """The SDK's descriptions of services, read once: to read them anew for every client takes most of its time."""
+    """The SDK's descriptions of services, read once for all clients."""
     return create_loader(data_path)
 
 
@@ -173,8 +175,23 @@ class _GuardedSession(AIOHTTPSession):
                 raise final from None
             raise
 
+    def _create_connector(self, proxy_url: str | None) -> aiohttp.TCPConnector:  # noqa: ARG002
+        options: Any = self._connector_args
+        trusted = _trusting(get_cert_path(self._verify))
+        return aiohttp.TCPConnector(limit=self._max_pool_connections, ssl=trusted, **options)
+
     async def _get_session(self, proxy_url: str | None) -> Any:
         return _NoRedirects(await super()._get_session(proxy_url))
+
+
+@cache
+def _trusting(certificates: str | None) -> SSLContext:
+    """TLS that believes these certificates, for the names that they are for.
+
+    aiobotocore's own context is botocore's, which leaves names to urllib3; aiohttp does not ask for them, so that any
+    certificate of anybody would do. Read once: to read it anew for every client takes most of a client's time.
+    """
+    return create_default_context(cafile=certificates)
 
 
 class _NoRedirects:

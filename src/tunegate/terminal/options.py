@@ -84,12 +84,12 @@ def client(url: str | None, *, patient: bool = False) -> "Client":
 
 
 def settings(config: Path | None) -> "tuple[Settings, Tokens]":
-    """A gateway's own settings. Raises Failure."""
+    """A gateway's own settings, for work on its files and database. Raises Failure."""
     from tunegate.settings import SettingsError, load
     from tunegate.terminal.exits import ExitCode
     from tunegate.terminal.failures import Failure
 
     try:
-        return load(config, os.environ)
+        return load(config, os.environ, to_serve=False)
     except SettingsError as error:
         raise Failure(error.problems, ExitCode.USAGE) from None

@@ -31,7 +31,7 @@ def test_unknown_schemes_list_the_known_ones() -> None:
 
 def planted(monkeypatch: pytest.MonkeyPatch, *values: str) -> None:
     points = EntryPoints(EntryPoint("mem", value, opening.GROUP) for value in values)
-    monkeypatch.setattr(opening, "entry_points", lambda **_: points)
+    monkeypatch.setattr(opening, "_installed", lambda: points)
 
 
 def test_two_packages_for_one_scheme_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
