@@ -15,25 +15,31 @@ from tunegate.control.estimate import as_object, estimate, memory_note, training
 from tunegate.control.preview import BYTES_PER_TOKEN, model_shape, sample_data, training_size
 from tunegate.control.principal import Principal
 from tunegate.control.submission import Admitted, examine, pin
+from tunegate.control.turns import Turns
 from tunegate.sdk.launcher import Launcher, Run
 
 RUN_NAME = "tunegate-dry-run"
 
 
 async def dry_run(
-    context: ControlContext, principal: Principal, request: TrainRequest, pinned: str | None
+    context: ControlContext,
+    turns: Turns,
+    principal: Principal,
+    request: TrainRequest,
+    pinned: str | None,
 ) -> DryRun:
     """Raises invalid_job with every problem found. Data that can't be read is told in `data`."""
     request = pin(request, pinned)
     admitted = await examine(context, principal, request)
     spec = training_spec(admitted.container)
     tuning = spec.tuning if spec is not None else TuningPlan()
-    samples = await sample_data(context, request, tuning.max_sequence_length)
+    async with turns.take(principal.name):
+        samples = await sample_data(context, request, tuning.max_sequence_length)
+        shape = await model_shape(context, request) if spec is not None else None
     size = training_size(samples)
     predicted: dict[str, Any] | None = None
     notes = admitted.admission.notes
     if spec is not None:
-        shape = await model_shape(context, request)
         found = estimate(spec, _available(admitted), size, shape)
         predicted = as_object(found)
         if (note := memory_note(found)) is not None:

@@ -32,6 +32,7 @@ from tunegate.control import (
 from tunegate.control.context import ControlContext
 from tunegate.control.principal import Principal
 from tunegate.control.store.protocol import JobFilter
+from tunegate.control.turns import Turns
 from tunegate.control.views import job_view
 from tunegate.control.wakeups import Wakeups
 from tunegate.sdk.errors import TunegateError
@@ -43,6 +44,7 @@ class JobService:
     def __init__(self, context: ControlContext) -> None:
         self._context = context
         self._wakeups = Wakeups(context.store, context.clock)
+        self._dry_runs = Turns()
 
     async def submit(
         self, principal: Principal, request: TrainRequest, *, pinned_backend: str | None = None
@@ -55,8 +57,12 @@ class JobService:
     async def dry_run(
         self, principal: Principal, request: TrainRequest, pinned_backend: str | None = None
     ) -> DryRun:
-        """What would run, with what data and for how long. Nothing is stored or launched."""
-        return await dry_run.dry_run(self._context, principal, request, pinned_backend)
+        """What would run, with what data and for how long. Nothing is stored or launched. It reads the beginnings of data
+        sets, so a tenant has a few under way and the next one is `unavailable`.
+        """
+        return await dry_run.dry_run(
+            self._context, self._dry_runs, principal, request, pinned_backend
+        )
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         return await reading.get(self._context, principal, job_id)
