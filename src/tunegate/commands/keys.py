@@ -43,14 +43,16 @@ def status(config: Path | None, as_json: bool) -> None:
     with trouble_told():
         chosen, _ = settings(config)
         ring = read_ring(chosen.key_path)
-        used = asyncio.run(_usage(chosen)) if _has_store(chosen) else Counter[str]()
+        used = asyncio.run(_usage(chosen)) if _has_store(chosen) else None
         found = _roles(ring, used, chosen)
     if as_json:
         names = ("key", "role", "jobs")
         output.as_json({"keys": [dict(zip(names, row, strict=True)) for row in found]})
     else:
-        for name, role, used in found:
-            output.say(f"{name}  {role}  {used} in use")
+        for name, role, jobs in found:
+            output.say(
+                f"{name}  {role}  {'no job store here' if jobs is None else f'{jobs} in use'}"
+            )
 
 
 @command.command()
@@ -132,19 +134,21 @@ def _to_retire(ring: KeyRing, used: Counter[str], key: str | None) -> list[str]:
     return [key]
 
 
-def _roles(ring: KeyRing, used: Counter[str], chosen: Settings) -> list[tuple[str, str, int]]:
-    """Key, its part, and the jobs that hang on it."""
+def _roles(
+    ring: KeyRing, used: Counter[str] | None, chosen: Settings
+) -> list[tuple[str, str, int | None]]:
+    """Key, its part, and the jobs that hang on it (None = not known here)."""
     service = chosen.keys.kms_key_id
     known = [*([SERVICE + service] if service else []), *ring.keys]
-    found: list[tuple[str, str, int]] = []
-    for name in [*known, *(name for name in used if name not in known)]:
+    found: list[tuple[str, str, int | None]] = []
+    for name in [*known, *(name for name in used or () if name not in known)]:
         if name == known[0]:
             role = "active"
         elif name == ring.staged:
             role = "staged"
         else:
             role = "old" if name in known or name.startswith(SERVICE) else "MISSING"
-        found.append((name, role, used[name]))
+        found.append((name, role, None if used is None else used[name]))
     return found
 
 

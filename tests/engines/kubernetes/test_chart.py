@@ -5,12 +5,14 @@ import base64
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 
 from engines.jobs import lora, until
@@ -19,6 +21,7 @@ from support.api import Api
 from support.tcp_proxy import TcpProxy
 from tunegate.launchers.kube.client import KubeClient
 from tunegate.launchers.kube.settings import KubeSettings
+from tunegate.sdk.testing.postgres_server import PostgresServer
 from tunegate.sdk.testing.s3_server import S3Server
 
 from .conftest import IMAGE
@@ -74,6 +77,20 @@ class Release:
             proxy.behind = service["spec"]["clusterIP"]
             yield proxy.url
 
+    async def make_namespace(self) -> None:
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        await self.client.create("/api/v1/namespaces", manifest, dict[str, Any])
+
+    async def make_secret(self, name: str, data: dict[str, str]) -> None:
+        path = f"/api/v1/namespaces/{NAMESPACE}/secrets"
+        manifest = {
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data,
+        }  # fmt: skip
+        await self.client.create(path, manifest, dict[str, Any])
+
+    async def gone(self) -> bool:
+        return await self.client.get(f"/api/v1/namespaces/{NAMESPACE}", dict[str, Any]) is None
+
     async def token(self) -> str:
         path = f"/api/v1/namespaces/{NAMESPACE}/secrets/tunegate-auth"
         secret = await self.client.get(path, dict[str, Any])
@@ -102,29 +119,62 @@ def volume(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def release(
-    admin: str, world: S3Server, volume: dict[str, Any], tmp_path: Path
-) -> AsyncIterator[Release]:
+async def bucket(admin: str, world: S3Server) -> AsyncIterator[str]:
+    """The S3 server at an address that pods reach."""
     if GATEWAY not in os.environ or not HELM.exists():
         pytest.skip("no image of the gateway or no helm: make engine-kubernetes")
+    port = urlsplit(world.endpoint_url).port
+    assert port is not None
+    async with TcpProxy(port, host=os.environ["TUNEGATE_TEST_HOST"]) as proxy:
+        yield proxy.url
+
+
+@asynccontextmanager
+async def released(
+    kubeconfig: str, values: dict[str, Any], folder: Path
+) -> AsyncGenerator[Release]:
+    made = Release(kubeconfig, values, folder)
+    yield made
+    await made.helm("uninstall", "tunegate", "--wait")
+    await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
+    await until(made.gone)
+    await made.client.close()
+
+
+@pytest.fixture
+async def alone(
+    admin: str, bucket: str, volume: dict[str, Any], tmp_path: Path
+) -> AsyncIterator[Release]:
+    """One gateway with SQLite."""
+    values = _values(bucket) | {"persistence": {"storageClass": CLASS}}
+    async with released(admin, values, tmp_path) as release:
+        await release.client.create("/api/v1/persistentvolumes", volume, dict[str, Any])
+        yield release
+        await release.client.delete(f"/api/v1/persistentvolumes/{CLASS}")
+
+
+@pytest.fixture
+async def team(admin: str, bucket: str, tmp_path: Path) -> AsyncIterator[Release]:
+    """Two gateways with a PostgreSQL outside the cluster."""
     host = os.environ["TUNEGATE_TEST_HOST"]
-    s3_port = urlsplit(world.endpoint_url).port
-    assert s3_port is not None
-    async with TcpProxy(s3_port, host=host) as bucket:
-        repository, _, tag = os.environ[GATEWAY].partition(":")
-        made = Release(admin, _values(repository, tag, bucket.url), tmp_path)
-        await made.client.create("/api/v1/persistentvolumes", volume, dict[str, Any])
-        yield made
-        await made.helm("uninstall", "tunegate", "--wait")
-        await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
-        await made.client.delete(f"/api/v1/persistentvolumes/{CLASS}")
-        await made.client.close()
+    with PostgresServer() as postgres:
+        async with TcpProxy(postgres.port, host=host) as database:
+            url = postgres.url().replace(f"127.0.0.1:{postgres.port}", f"{host}:{database.port}")
+            values = _values(bucket) | {
+                "replicas": 2,
+                "database": {"kind": "external", "external": {"existingSecret": "database"}},
+                "drainSeconds": 5,
+            }
+            async with released(admin, values, tmp_path) as release:
+                await release.make_namespace()
+                await release.make_secret("database", {"url": url})
+                yield release
 
 
-def _values(repository: str, tag: str, bucket: str) -> dict[str, Any]:
+def _values(bucket: str) -> dict[str, Any]:
+    repository, _, tag = os.environ[GATEWAY].partition(":")
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
-        "persistence": {"storageClass": CLASS},
         "runs": {"image": os.environ[IMAGE], "settings": {"env": {"OMP_NUM_THREADS": "1"}}},
         "drainSeconds": 0,
         "config": {
@@ -139,7 +189,8 @@ def _values(repository: str, tag: str, bucket: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def test_installed_used_upgraded_and_taken_away(release: Release, world: S3Server) -> None:
+async def test_installed_used_upgraded_and_taken_away(alone: Release, world: S3Server) -> None:
+    release = alone
     assert "tunegate" in await release.install()
     assert "Succeeded" in await release.helm("test", "tunegate")
     token = await release.token()
@@ -160,3 +211,53 @@ async def test_installed_used_upgraded_and_taken_away(release: Release, world: S
         return not (await release.client.list(path, dict[str, Any])).items
 
     await until(runs_are_gone)
+
+
+class Caller:
+    """Submits the same job again and again, each time over a connection of its own, and notes what does not work."""
+
+    def __init__(self, api: Api, body: dict[str, Any]) -> None:
+        self._api = api
+        self._body = body
+        self.answers: Counter[int] = Counter()
+        self.troubles: list[str] = []
+
+    @asynccontextmanager
+    async def calling(self) -> AsyncGenerator[None]:
+        task = asyncio.create_task(self._call())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    async def _call(self) -> None:
+        while True:
+            try:
+                status, answer = await self._api.call(
+                    "POST", "/train", json=self._body, headers={"Connection": "close"}
+                )
+                self.answers[status] += 1
+                if status >= 400:
+                    self.troubles.append(f"{status}: {answer}")
+            except aiohttp.ClientError as error:
+                self.troubles.append(repr(error))
+            await asyncio.sleep(0.05)
+
+
+async def test_two_gateways_are_replaced_and_nobody_notices(team: Release, world: S3Server) -> None:
+    await team.install()
+    token = await team.token()
+    async with team.door() as url, Api(url, token) as api:
+        caller = Caller(api, lora("long", world, num_epochs=40))
+        await api.submit(lora("long", world, num_epochs=40))
+        first = {pod["metadata"]["name"] for pod in await team.pods()}
+        async with caller.calling():
+            await team.install(podAnnotations={"upgraded": "yes"})
+            await team.helm("rollback", "tunegate", "1", "--wait", "--timeout", "3m")
+        job = await api.wait("long", timeout_s=240)
+        assert (job["status"], job["attempt"]) == ("succeeded", 1), job
+    assert (caller.troubles, set(caller.answers)) == ([], {200})
+    assert caller.answers[200] > 100
+    now = {pod["metadata"]["name"] for pod in await team.pods()}
+    assert len(first) == 2
+    assert not first & now
