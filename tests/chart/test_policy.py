@@ -133,3 +133,6 @@ def test_what_holds_promises_outlives_the_release(render: Render) -> None:
     for secret in of_kind(render("--set", "database.kind=bundled"), "Secret"):
         kept = "helm.sh/resource-policy" in secret["metadata"].get("annotations", {})
         assert kept is not secret["metadata"]["name"].endswith("-auth")
+    own = render("--set", "runs.namespace=training,runs.createNamespace=true")
+    (namespace,) = of_kind(own, "Namespace")
+    assert namespace["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"

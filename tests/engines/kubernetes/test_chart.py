@@ -134,11 +134,13 @@ async def released(
     kubeconfig: str, values: dict[str, Any], folder: Path
 ) -> AsyncGenerator[Release]:
     made = Release(kubeconfig, values, folder)
-    yield made
-    await made.helm("uninstall", "tunegate", "--wait")
-    await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
-    await until(made.gone)
-    await made.client.close()
+    try:
+        yield made
+        await made.helm("uninstall", "tunegate", "--wait")
+    finally:
+        await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
+        await until(made.gone)
+        await made.client.close()
 
 
 @pytest.fixture
