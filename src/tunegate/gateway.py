@@ -30,7 +30,7 @@ from tunegate.control.service import JobService
 from tunegate.control.settings import KeySettings, WebhookSettings
 from tunegate.control.signing import Signer
 from tunegate.control.store.choose import make_store
-from tunegate.control.store.errors import StoreUnsafe
+from tunegate.control.store.opening import open_patiently
 from tunegate.control.token_keeper import TokenKeeper
 from tunegate.control.uids import new_uid
 from tunegate.egress import (
@@ -57,7 +57,7 @@ from tunegate.sdk.launcher import Launcher, LauncherContext
 from tunegate.settings import Settings, Tokens, settings_digest
 from tunegate.storage.kms import KmsKeys
 from tunegate.storage.open import open_store
-from tunegate.telemetry import get_logger
+from tunegate.telemetry import get_logger, place_of
 from tunegate.tracing import tracing_here
 
 log = get_logger(__name__)
@@ -185,40 +185,51 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _app: Litestar) -> AsyncGenerator[None]:
-        """Store first and last; what acts on jobs starts after what it needs and stops before it."""
+        """What acts on jobs starts after what it needs and stops before it."""
         async with AsyncExitStack() as stack:
-            await self._open_store()
-            stack.push_async_callback(self._store.close)
-            if self._tracing is not None:
-                stack.push_async_callback(asyncio.to_thread, self._tracing.close)
-            await self._audit.start(self._started())
-            stack.push_async_callback(self._audit.stop)
-            if self._kms is not None:
-                await stack.enter_async_context(self._kms)
-            await self._keys.start()
-            stack.push_async_callback(self._keys.stop)
-            for launcher in self._control.launchers.all().values():
-                await self._start_launcher(launcher, stack)
-            await stack.enter_async_context(self._egress)
-            self._tokens.start()
-            stack.push_async_callback(self._tokens.stop)
-            await self._outbox.start()
-            stack.push_async_callback(self._outbox.stop)
-            self._retention.start()
-            stack.push_async_callback(self._retention.stop)
-            await self._reconciler.start()
-            stack.push_async_callback(self._reconciler.stop)
-            stack.callback(self.streams.close)
+            try:
+                await self._start(stack)
+            except Exception as error:
+                log.error("gateway_not_started", **place_of(error))  # noqa: TRY400  words may hold a value
+                raise
             self._announce()
             yield
         log.info("gateway_stopped")
 
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Store first."""
+        await self._open_store()
+        stack.push_async_callback(self._store.close)
+        if self._tracing is not None:
+            stack.push_async_callback(asyncio.to_thread, self._tracing.close)
+        await self._audit.start(self._started())
+        stack.push_async_callback(self._audit.stop)
+        if self._kms is not None:
+            await stack.enter_async_context(self._kms)
+        await self._keys.start()
+        stack.push_async_callback(self._keys.stop)
+        for launcher in self._control.launchers.all().values():
+            await self._start_launcher(launcher, stack)
+        await stack.enter_async_context(self._egress)
+        self._tokens.start()
+        stack.push_async_callback(self._tokens.stop)
+        await self._outbox.start()
+        stack.push_async_callback(self._outbox.stop)
+        self._retention.start()
+        stack.push_async_callback(self._retention.stop)
+        await self._reconciler.start()
+        stack.push_async_callback(self._reconciler.stop)
+        stack.callback(self.streams.close)
+
     async def _open_store(self) -> None:
-        try:
-            await self._store.open()
-        except StoreUnsafe as unsafe:
-            log.error("gateway_not_started", reason=str(unsafe))  # noqa: TRY400  its sentence is for people
-            raise
+        """Only a database elsewhere may still be on its way."""
+        chosen = self.settings.store
+        wait_s = chosen.start_wait_s if chosen.url is not None else 0.0
+
+        def tell(reason: str) -> None:
+            log.warning("store_not_open", reason=reason)
+
+        await open_patiently(self._store, wait_s, self._clock, tell)
 
     async def _start_launcher(self, launcher: Launcher, stack: AsyncExitStack) -> None:
         stack.push_async_callback(launcher.close)

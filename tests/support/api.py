@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any, Self
 
 import aiohttp
@@ -49,16 +50,17 @@ class Api:
         self, job_id: str, *, status: set[str] | None = None, timeout_s: float = 120
     ) -> dict[str, Any]:
         """Return the job once it is final (or in one of `status`)."""
-        wanted = status or FINAL
-        async with asyncio.timeout(timeout_s):
-            while True:
-                try:
-                    job = await self.job(job_id)
-                except aiohttp.ClientError:  # the gateway is being restarted by the test
-                    job = {"status": None}
-                if job["status"] in wanted:
-                    return job
-                await asyncio.sleep(0.1)
+        wanted, job = status or FINAL, dict[str, Any]()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while job.get("status") not in wanted:
+                    # The test may be restarting the gateway.
+                    with suppress(aiohttp.ClientError):
+                        job = await self.job(job_id)
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise TimeoutError(f"after {timeout_s} s the job was {job}") from None
+        return job
 
     async def events(self, job_id: str) -> list[dict[str, Any]]:
         """All events of a job, through its pages."""

@@ -26,6 +26,8 @@ class StoreSettings(Strict):
     """Connections to PostgreSQL at most, besides the one that listens."""
     statement_timeout_s: PositiveSeconds = 5.0
     """A PostgreSQL that does not answer for so long counts as unavailable."""
+    start_wait_s: Seconds = 60.0
+    """How long a gateway that starts waits for a PostgreSQL that does not answer yet, before it ends."""
     prepared_statements: bool = True
     """Set false behind a pooler in transaction mode that does not know them (pgbouncer before 1.21)."""
     notify: bool = True

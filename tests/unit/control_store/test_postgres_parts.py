@@ -7,6 +7,7 @@ from tunegate.contract.secret import Secret
 from tunegate.control.settings import StoreSettings
 from tunegate.control.store.choose import make_store
 from tunegate.control.store.postgres.clock import DatabaseClock
+from tunegate.control.store.postgres.connections import conninfo
 from tunegate.control.store.postgres.dialect import translate
 from tunegate.control.store.postgres.trouble import has_rolled_back
 from tunegate.sdk.clock import SystemClock
@@ -61,3 +62,32 @@ def test_a_bad_url_is_refused_without_being_shown(tmp_path_factory: pytest.TempP
     with pytest.raises(ValueError, match=r"store\.url") as caught:
         make_store(settings, tmp_path_factory.mktemp("state") / "jobs.db", SystemClock())
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@canary@host/name",
+        "postgresql://u:canary@host:canary/name",
+        "postgresql://u:12/canary@host/name",
+        "postgresql://u:canary/more@host/name",
+    ],
+)
+def test_a_password_in_the_wrong_place_is_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match=r"store\.url") as refused:
+        conninfo(url)
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40%3A%2F@host.example:5432/name",
+        "postgresql://u@a,b:5432,5433/name?target_session_attrs=read-write",
+        "postgresql://u@[::1]:5432/name",
+        "postgresql:///name?host=/var/run/postgresql",
+        "postgresql://",
+    ],
+)
+def test_usual_urls(url: str) -> None:
+    assert "application_name=tunegate" in conninfo(url)

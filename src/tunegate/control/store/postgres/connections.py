@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +17,9 @@ from tunegate.control.store.postgres.dialect import Connection
 
 WAIT_S = 2.0
 """How long a request waits for a connection before it is told that the store is unavailable."""
+_HOST = re.compile(r"[A-Za-z0-9._,:/%-]*")
+_PORT = re.compile(r"[0-9,]*")
+_NAME = re.compile(r"[^@:/]*")
 _DEFAULTS = {
     "application_name": "tunegate",
     "connect_timeout": "3",
@@ -29,9 +33,16 @@ _DEFAULTS = {
 def conninfo(url: str) -> str:
     """Options of libpq for a URL, with ours where it says nothing. Raises ValueError for one that can't be read."""
     try:
-        return make_conninfo("", **{**_DEFAULTS, **conninfo_to_dict(url)})
+        found = conninfo_to_dict(url)
     except ProgrammingError:  # its message may quote the URL
         raise ValueError("store.url can't be read as the URL of a PostgreSQL database") from None
+    named = [str(found.get(name, "")) for name in ("host", "port", "dbname")]
+    if not all(map(re.fullmatch, (_HOST, _PORT, _NAME), named)):
+        # A password with an @, a colon or a slash in it ends up there, and errors name them.
+        raise ValueError(
+            "store.url: write special characters of user and password as %40 and so on"
+        )
+    return make_conninfo("", **{**_DEFAULTS, **found})
 
 
 def open_pool(url: str, settings: StoreSettings) -> AsyncConnectionPool[Connection]:
