@@ -16,7 +16,7 @@ KILLS_OF_A_LANE = rounds(8, 40)
 """Then its last gateway is left alone, and all must come to a good end."""
 LANES = rounds(1, 200)
 POSTGRES_LANES = rounds(1, 50)
-AT_ONCE = 2
+AT_ONCE = 4
 SEED = int(os.environ.get("TUNEGATE_FAULT_SEED", "1"))
 PLANTED = rounds(1, len(PLANTS))
 

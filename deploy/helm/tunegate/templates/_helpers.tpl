@@ -186,7 +186,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- if .Values.plugins.packages }}
 - name: PYTHONPATH
-  value: /plugins
+  value: /plugins/site
 {{- end }}
 {{- end }}
 
