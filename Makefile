@@ -151,12 +151,13 @@ $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar &: | $(VENV)/.dev
 	deploy/engines/containers/down.sh $(CONTAINERS)
 
 KUBERNETES := build/engines/kubernetes
+KUBERNETES_BIN ?= $(KUBERNETES)/bin
 HELM := build/engines/helm/bin
 
-engine-kubernetes: $(VENV)/.dev $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar $(HELM)/helm ## build and start a small Kubernetes, run its tests and the chart's (8 minutes, the first time 20), stop it
-	deploy/engines/kubernetes/install.sh $(KUBERNETES)/bin
+engine-kubernetes: $(VENV)/.dev $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar $(HELM)/helm ## build and start a small Kubernetes, run its tests and the chart's (12 minutes, the first time 25), stop it; KUBERNETES_BIN=FOLDER with the servers of another release
+	deploy/engines/kubernetes/install.sh $(KUBERNETES_BIN)
 	rm -rf $(KUBERNETES)/run
-	deploy/engines/kubernetes/up.sh $(KUBERNETES)/bin $(KUBERNETES)/run $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar
+	deploy/engines/kubernetes/up.sh $(KUBERNETES_BIN) $(KUBERNETES)/run $(IMAGES)/trainer.tar $(IMAGES)/gateway.tar
 	set -a; . $(KUBERNETES)/run/engine.env; \
 		export TUNEGATE_TEST_IMAGE=tunegate-test/trainer:1 TUNEGATE_TEST_GATEWAY_IMAGE=tunegate-test/gateway:1; \
 		$(BIN)/python -m pytest -q tests/engines/kubernetes; code=$$?; \

@@ -1,6 +1,7 @@
 #!/bin/bash
-# One node of Kubernetes v1.20.2 on this machine alone, without systemd: etcd, API server, controllers, scheduler, containerd,
-# kubelet, proxy, and dnsmasq for its names. As root. Pods reach the machine at 10.244.7.1; the node says that it has two GPUs.
+# One node of Kubernetes on this machine alone, without systemd: etcd, API server, controllers, scheduler, containerd, kubelet,
+# proxy, and dnsmasq for its names. BINDIR has the servers of any release from 1.20 on (the proxy may be of another). As root.
+# Pods reach the machine at 10.244.7.1; the node says that it has two GPUs.
 # usage: up.sh BINDIR DIR [IMAGE.tar...]
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -11,6 +12,14 @@ for image in "$@"; do images+=("$(readlink -f "$image")"); done
 mkdir -p "$dir"/{etcd,certs,log,containerd/cni,kubelet}
 dir=$(readlink -f "$dir")
 cd "$dir"
+version() { "$bin/$1" --version | sed 's/.* v//'; }
+minor() { version "$1" | cut -d. -f2; }
+# Programs before 1.24 must be told what later ones do anyway, and know no other way.
+[ "$(minor kube-controller-manager)" -ge 24 ] || insecure=--port=0
+[ "$(minor kubelet)" -ge 24 ] || runtime=--container-runtime=remote
+[ "$(minor kubelet)" -lt 31 ] || cgroups='failCgroupV1: false'
+# The slices of 1.20's proxy are of a version that later servers don't know.
+[ "$(minor kube-proxy)" -ge 21 ] || slices=--feature-gates=EndpointSliceProxying=false
 node=$(hostname)
 getent hosts "$node" >/dev/null || { echo "the machine's name $node leads nowhere: put it into /etc/hosts" >&2; exit 1; }
 host=10.244.7.1
@@ -62,6 +71,7 @@ clusterDNS: [$host]
 clusterDomain: cluster.local
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
+${cgroups:-}
 CONFIG
 
 run() { # NAME COMMAND...
@@ -84,14 +94,14 @@ run apiserver "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$((port + 1
     --service-cluster-ip-range=10.0.0.0/24 --authorization-mode=RBAC --allow-privileged=true
 for _ in $(seq 240); do [ "$(ask /readyz 2>/dev/null)" = ok ] && break; sleep 0.25; done
 [ "$(ask /readyz)" = ok ] || { tail -n 20 log/apiserver.log >&2; exit 1; }
-run controllers "$bin/kube-controller-manager" --kubeconfig=kubeconfig --secure-port=0 --port=0 --leader-elect=false \
+run controllers "$bin/kube-controller-manager" --kubeconfig=kubeconfig --secure-port=0 ${insecure:-} --leader-elect=false \
     --service-account-private-key-file=sa.key --root-ca-file=certs/apiserver.crt \
     --controllers='*,-nodeipam,-route,-service,-cloud-node-lifecycle'
-run scheduler "$bin/kube-scheduler" --kubeconfig=kubeconfig --secure-port=0 --port=0 --leader-elect=false
+run scheduler "$bin/kube-scheduler" --kubeconfig=kubeconfig --secure-port=0 ${insecure:-} --leader-elect=false
 
 # Replies come back by the machine: pods are on one bridge, where nobody would undo what the proxy did to an address.
 run proxy "$bin/kube-proxy" --kubeconfig=kubeconfig --hostname-override="$node" --proxy-mode=iptables --masquerade-all \
-    --conntrack-max-per-core=0 --healthz-bind-address=127.0.0.1:$((port + 3)) --metrics-bind-address=127.0.0.1:$((port + 4))
+    --conntrack-max-per-core=0 ${slices:-} --healthz-bind-address=127.0.0.1:$((port + 3)) --metrics-bind-address=127.0.0.1:$((port + 4))
 touch hosts
 run dnsmasq dnsmasq --no-daemon --user=root --listen-address=$host --bind-interfaces --no-resolv --no-hosts --addn-hosts="$dir/hosts" \
     --address=/#/
@@ -113,16 +123,17 @@ for _ in $(seq 80); do [ -S containerd/sock ] && ctr -a containerd/sock version 
 for image in pause.tar "${images[@]}"; do ctr -a containerd/sock -n k8s.io images import "$image" >/dev/null; done
 
 run kubelet "$bin/kubelet" --kubeconfig=kubeconfig --config=kubelet.yaml --root-dir="$dir/kubelet" --cert-dir="$dir/kubelet/pki" \
-    --container-runtime=remote --container-runtime-endpoint="unix://$dir/containerd/sock" --hostname-override="$node"
+    ${runtime:-} --container-runtime-endpoint="unix://$dir/containerd/sock" --hostname-override="$node"
 is_ready() { ask "/api/v1/nodes/$node" | tr -d ' \n' | grep -q '"reason":"KubeletReady"' && ! ask "/api/v1/nodes/$node" | grep -q '"taints"'; }
 for _ in $(seq 240); do is_ready && break; sleep 0.25; done
 is_ready || { tail -n 20 log/kubelet.log >&2; exit 1; }
 curl -sk -o /dev/null -X PATCH -H "Authorization: Bearer $token" -H 'Content-Type: application/json-patch+json' \
     "$api/api/v1/nodes/$node/status" -d '[{"op": "add", "path": "/status/capacity/nvidia.com~1gpu", "value": "2"}]'
-for _ in $(seq 80); do ask /api/v1/namespaces/default/serviceaccounts/default | grep -q '"secrets"' && break; sleep 0.25; done
+for _ in $(seq 80); do ask /api/v1/namespaces/default/serviceaccounts/default | grep -q '"uid"' && break; sleep 0.25; done
 cat >engine.env <<ENV
 TUNEGATE_TEST_KUBECONFIG=$dir/kubeconfig
 TUNEGATE_TEST_HOST=$host
+TUNEGATE_TEST_KUBERNETES=$(version kube-apiserver)
 TUNEGATE_TEST_CONTAINERD=$dir/containerd/sock
 ENV
-echo "Kubernetes v1.20.2 is up: $dir/kubeconfig"
+echo "Kubernetes $(version kube-apiserver) is up: $dir/kubeconfig"

@@ -1,7 +1,6 @@
 """A real Kubernetes: `make engine-kubernetes` starts one and says so in the environment."""
 
 import asyncio
-import base64
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ from tunegate.launchers.kube.settings import KubeSettings
 NAMESPACE = "training"
 IMAGE = "TUNEGATE_TEST_IMAGE"
 ADMIN = "TUNEGATE_TEST_KUBECONFIG"
+RELEASE = tuple(map(int, os.environ.get("TUNEGATE_TEST_KUBERNETES", "0.0").split(".")[:2]))
+"""Of the server, major and minor."""
 RBAC = Path(__file__).parents[3] / "deploy/kubernetes/rbac.yaml"
 PATHS = {
     "Namespace": "/api/v1/namespaces",
@@ -67,13 +68,9 @@ async def _prepare(admin: str, shared: Path) -> str:
         for manifest in (_namespace(), *yaml.safe_load_all(RBAC.read_text()), *_volume(shared)):
             with suppress(ApiError):  # an earlier session made it
                 await client.create(PATHS[manifest["kind"]], manifest, dict[str, Any])
-        account = f"{PATHS['ServiceAccount']}/tunegate"
-        while not ((found := await client.get(account, dict[str, Any])) and found.get("secrets")):  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-        name = found["secrets"][0]["name"]
-        secret = await client.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}", dict[str, Any])
-        assert secret is not None
-        return base64.b64decode(secret["data"]["token"]).decode()
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}  # fmt: skip
+        path = f"{PATHS['ServiceAccount']}/tunegate/token"
+        return (await client.create(path, asked, dict[str, Any]))["status"]["token"]
     finally:
         await client.close()
 
