@@ -50,6 +50,23 @@ class EngineJobs(ABC):
 
         await until(nothing_is_left)
 
+    async def resumed_after(
+        self, trouble: Callable[[], Awaitable[None]], api: Api, world: S3Server
+    ) -> None:
+        """The trouble comes when there is a checkpoint; a second attempt goes on from there."""
+        await api.submit(lora("phoenix", world, num_epochs=20, save_steps=10))
+
+        async def is_saved() -> bool:
+            return bool((await api.call("GET", "/train/phoenix/checkpoints"))[1]["data"])
+
+        await until(is_saved, 90)
+        await trouble()
+        job = await api.wait("phoenix")
+        assert (job["status"], job["attempt"]) == ("succeeded", 2), job
+        events = await api.events("phoenix")
+        assert any("checkpoint" in event["detail"] for event in events if event["attempt"] == 2)
+        await self.cleared()
+
     async def test_lora(self, api: Api, world: S3Server) -> None:
         await api.submit(lora("plain", world, num_epochs=2))
         job = await api.wait("plain")
@@ -81,18 +98,7 @@ class EngineJobs(ABC):
         await self.cleared()
 
     async def test_killed_and_resumed(self, api: Api, world: S3Server) -> None:
-        await api.submit(lora("phoenix", world, num_epochs=20, save_steps=10))
-
-        async def is_saved() -> bool:
-            return bool((await api.call("GET", "/train/phoenix/checkpoints"))[1]["data"])
-
-        await until(is_saved, 90)
-        await self.kill()
-        job = await api.wait("phoenix")
-        assert (job["status"], job["attempt"]) == ("succeeded", 2), job
-        events = await api.events("phoenix")
-        assert any("checkpoint" in event["detail"] for event in events if event["attempt"] == 2)
-        await self.cleared()
+        await self.resumed_after(self.kill, api, world)
 
     async def test_out_of_time(self, api: Api, world: S3Server) -> None:
         body = lora("late", world, num_epochs=2000)

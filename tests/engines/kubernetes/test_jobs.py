@@ -77,6 +77,21 @@ class TestKubernetesJobs(ClusterJobs):
     workloads = ("apis/batch/v1", "jobs")
     several_nodes = RELEASE >= (1, 24)  # by indexed Jobs, which are younger than the oldest server
 
+    async def evict(self) -> None:
+        """As draining a node does."""
+        (pod,) = await self._all("api/v1", "pods")
+        name = pod["metadata"]["name"]
+        manifest = {
+            "apiVersion": "policy/v1" if RELEASE >= (1, 22) else "policy/v1beta1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+        }
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+        await self.client.create(path, manifest, dict[str, Any])
+
+    async def test_evicted_and_resumed(self, api: Api, world: S3Server) -> None:
+        await self.resumed_after(self.evict, api, world)
+
 
 class TestKubeflowJobs(ClusterJobs):
     launcher = "kubeflow"
