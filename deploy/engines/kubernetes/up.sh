@@ -26,6 +26,8 @@ host=10.244.7.1
 api=https://$host:$port
 token=$(head -c 18 /dev/urandom | base64 | tr -d '+/')
 [ -f sa.key ] || openssl genrsa -out sa.key 2048 2>/dev/null
+# By it the API server is known to others that serve parts of its API (Kueue does).
+[ -f front.key ] || openssl req -x509 -newkey rsa:2048 -nodes -keyout front.key -out front.crt -days 30 -subj /CN=front 2>/dev/null
 (umask 077 && echo "$token,admin,admin,\"system:masters\"" >tokens.csv)
 (umask 077 && cat >kubeconfig) <<CONFIG
 apiVersion: v1
@@ -91,7 +93,10 @@ run etcd etcd --data-dir etcd --listen-client-urls "http://127.0.0.1:$((port + 1
 run apiserver "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$((port + 1))" --bind-address=$host \
     --advertise-address=$host --secure-port="$port" --cert-dir=certs --token-auth-file=tokens.csv \
     --service-account-issuer="$api" --service-account-signing-key-file=sa.key --service-account-key-file=sa.key \
-    --service-cluster-ip-range=10.0.0.0/24 --authorization-mode=RBAC --allow-privileged=true
+    --service-cluster-ip-range=10.0.0.0/24 --authorization-mode=RBAC --allow-privileged=true \
+    --requestheader-client-ca-file=front.crt --proxy-client-cert-file=front.crt --proxy-client-key-file=front.key \
+    --requestheader-username-headers=X-Remote-User --requestheader-group-headers=X-Remote-Group \
+    --requestheader-extra-headers-prefix=X-Remote-Extra-
 for _ in $(seq 240); do [ "$(ask /readyz 2>/dev/null)" = ok ] && break; sleep 0.25; done
 [ "$(ask /readyz)" = ok ] || { tail -n 20 log/apiserver.log >&2; exit 1; }
 run controllers "$bin/kube-controller-manager" --kubeconfig=kubeconfig --secure-port=0 ${insecure:-} --leader-elect=false \
