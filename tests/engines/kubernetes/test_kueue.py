@@ -117,3 +117,33 @@ async def test_what_waits_can_be_cancelled(api: Api, cluster: KubeClient, world:
         return not (await cluster.list(path, dict[str, Any])).items
 
     await until(nothing_is_left)
+
+
+async def test_a_queue_that_is_drained_and_opened_again(
+    api: Api, cluster: KubeClient, world: S3Server
+) -> None:
+    """As when a job of more weight takes the place: a second attempt goes on from the checkpoint."""
+    await api.submit(lora("phoenix", world, num_epochs=30, save_steps=10))
+
+    async def is_saved() -> bool:
+        return bool((await api.call("GET", "/train/phoenix/checkpoints"))[1]["data"])
+
+    await until(is_saved, 90)
+    await stop(cluster, "HoldAndDrain")
+    try:
+
+        async def waits() -> bool:
+            return (await api.job("phoenix"))["status"] == "queued"
+
+        await until(waits)
+    finally:
+        await stop(cluster, "None")
+    job = await api.wait("phoenix")
+    assert (job["status"], job["attempt"]) == ("succeeded", 2), job
+    events = await api.events("phoenix")
+    assert any("checkpoint" in event["detail"] for event in events if event["attempt"] == 2)
+
+
+async def stop(cluster: KubeClient, policy: str) -> None:
+    """What becomes of what the queue let in."""
+    await cluster.patch(f"{KUEUE}/clusterqueues/{QUEUE}", {"spec": {"stopPolicy": policy}})
