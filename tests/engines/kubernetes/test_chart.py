@@ -138,9 +138,11 @@ async def released(
         yield made
         await made.helm("uninstall", "tunegate", "--wait")
     finally:
-        await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
-        await until(made.gone)
-        await made.client.close()
+        try:
+            await made.client.delete(f"/api/v1/namespaces/{NAMESPACE}")
+            await until(made.gone, 180)
+        finally:
+            await made.client.close()
 
 
 @pytest.fixture

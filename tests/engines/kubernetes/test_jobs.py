@@ -18,7 +18,7 @@ from tunegate.launchers.kube.settings import KubeSettings
 from tunegate.sdk.testing.s3_server import S3Server
 
 from .conftest import IMAGE, NAMESPACE, RELEASE
-from .trainjobs import GROUP, VERSION, RealController, define
+from .trainjobs import GROUP, VERSION, trainer_of
 
 __all__ = ("base_model", "world")
 pytestmark = pytest.mark.engine
@@ -99,7 +99,5 @@ class TestKubeflowJobs(ClusterJobs):
 
     @pytest.fixture(autouse=True)
     async def trainer(self, look: None) -> AsyncIterator[None]:
-        await define(self.client)
-        controller = RealController(self.client, NAMESPACE)
-        yield
-        await controller.close()
+        async with trainer_of(self.client, NAMESPACE):
+            yield

@@ -1,10 +1,13 @@
-"""TrainJobs on a real API server: their definition as far as ours uses it, and a controller that makes real pods of them.
+"""TrainJobs on a real API server: Kubeflow Trainer's own where the cluster has it, else a small stand-in for it.
 
-Kubeflow Trainer itself, with JobSet below it, can't be built from what this repository's tests may fetch.
+Kubeflow Trainer, with JobSet below it, can't be built from what this repository's tests may fetch. Whoever installs both
+in the cluster (their charts do) has the same tests run on them. The stand-in is the definition of TrainJobs as far as
+ours uses it, and a controller that makes real pods of them.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from support.kube.controllers import Controller
@@ -63,6 +66,44 @@ DEFINITION = {
     },
 }  # fmt: skip
 
+RUNTIMES = f"/apis/{GROUP}/{VERSION}/clustertrainingruntimes"
+RUNTIME = {
+    "apiVersion": f"{GROUP}/{VERSION}",
+    "kind": "ClusterTrainingRuntime",
+    "metadata": {"name": "torch-distributed", "labels": {f"{GROUP}/framework": "torch"}},
+    "spec": {
+        "mlPolicy": {"numNodes": 1, "torch": {}},
+        "template": {
+            "spec": {
+                "replicatedJobs": [
+                    {
+                        "name": "node",
+                        "template": {
+                            "metadata": {"labels": {f"{GROUP}/trainjob-ancestor-step": "trainer"}},
+                            "spec": {"template": {"spec": {"containers": [{"name": "node", "image": "none"}]}}},
+                        },
+                    }
+                ]
+            }
+        },
+    },
+}  # fmt: skip
+"""The one that Kubeflow ships for PyTorch."""
+
+
+@asynccontextmanager
+async def trainer_of(client: KubeClient, namespace: str) -> AsyncGenerator[None]:
+    """TrainJobs of the namespace become pods meanwhile."""
+    if await client.get(RUNTIMES, dict[str, Any]) is not None:
+        with suppress(ApiError):  # the operator or an earlier test made it
+            await client.create(RUNTIMES, RUNTIME, dict[str, Any])
+        yield
+        return
+    await define(client)
+    controller = StandIn(client, namespace)
+    yield
+    await controller.close()
+
 
 async def define(client: KubeClient) -> None:
     """Returns when the server serves them."""
@@ -77,7 +118,7 @@ async def define(client: KubeClient) -> None:
             await asyncio.sleep(0.1)
 
 
-class RealController(Controller):
+class StandIn(Controller):
     """Makes what is missing, and says how far the pods of each TrainJob are."""
 
     def __init__(self, client: KubeClient, namespace: str) -> None:
