@@ -170,7 +170,7 @@ class StandIn(Controller):
         for index in range(job["spec"]["trainer"]["numNodes"]):
             pod = pod_of(job, index)
             del pod["status"]
-            pod["metadata"]["ownerReferences"] = owners
+            pod["metadata"] |= {"name": f"{name}-node-0-{index}", "ownerReferences": owners}
             pod["metadata"]["labels"]["jobset"] = name
             pod["spec"] |= {"hostname": f"{name}-node-0-{index}", "subdomain": name, "restartPolicy": "Never"}  # fmt: skip
             await self._ensure("pods", pod)

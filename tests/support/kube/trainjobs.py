@@ -1,6 +1,11 @@
-"""Does to TrainJobs what Kubeflow's controller, JobSet and Job do together: pods out of patches, conditions out of pods."""
+"""Does to TrainJobs what Kubeflow's controller, JobSet and Job do together: pods out of patches, conditions out of pods.
+
+As Kubeflow Trainer 2.3 does, it goes on with a TrainJob that is being deleted for as long as it is there: what goes is
+made anew.
+"""
 
 import copy
+import uuid
 
 from support.kube.controllers import INDEX, MemoryController
 from support.kube.objects import Object
@@ -15,14 +20,13 @@ class TrainJobController(MemoryController):
     def _reconcile(self, job: Object) -> None:
         conditions = job.get("status", {}).get("conditions", [])
         over = any(one["type"] in ("Complete", "Failed") for one in conditions)
-        if "deletionTimestamp" in job["metadata"] or over:
+        if over:
             return
-        pods = self._pods_of(job)
+        pods = [pod for pod in self._pods_of(job) if "deletionTimestamp" not in pod["metadata"]]
         if job["spec"].get("suspend"):
             self._set(job, conditions, "Suspended", "True", "Suspended")
             for pod in pods:
-                if "deletionTimestamp" not in pod["metadata"]:
-                    self._objects.delete((self._pods, pod["metadata"]["name"]))
+                self._objects.delete((self._pods, pod["metadata"]["name"]))
             return
         if any(one["type"] == "Suspended" and one["status"] == "True" for one in conditions):
             self._set(job, conditions, "Suspended", "False", "Resumed")
@@ -55,7 +59,7 @@ def pod_of(job: Object, index: int) -> Object:
         }
     ]
     metadata = template["metadata"]
-    metadata["name"] = f"{name}-node-0-{index}-abcde"
+    metadata["name"] = f"{name}-node-0-{index}-{uuid.uuid4().hex[:5]}"
     metadata["annotations"] = {**metadata.get("annotations", {}), INDEX: str(index)}
     metadata["ownerReferences"] = [{"kind": "Job", "uid": job["metadata"]["uid"]}]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}}

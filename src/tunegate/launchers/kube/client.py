@@ -20,6 +20,8 @@ except ImportError as error:  # the module is named by an entry point, the libra
     raise ImportError("The launchers of pods need `pip install 'tunegate[kubernetes]'`.") from error
 
 T = TypeVar("T")
+Propagation = Literal["Foreground", "Background"]
+"""Whether an object goes after what it owns, or before."""
 PAGE = 500
 CONNECT_S = 5.0
 READ_S = 60.0
@@ -98,7 +100,7 @@ class KubeClient:
         self,
         path: str,
         *,
-        propagation: Literal["Foreground", "Background"] | None = None,
+        propagation: Propagation | None = None,
         grace_s: int | None = None,
         uid: str | None = None,
     ) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 
 from tunegate.contract.container import ContainerSpec
 from tunegate.contract.problems import Ignored, Problem
-from tunegate.launchers.kube.client import KubeClient
+from tunegate.launchers.kube.client import KubeClient, Propagation
 from tunegate.launchers.kube.errors import ApiError
 from tunegate.launchers.kube.files import config_map, owner, secret
 from tunegate.launchers.kube.logs import LogKeeper, pod_log, read_file
@@ -74,6 +74,8 @@ class PodLauncher(Launcher, Generic[S, W, P]):
     """Said where the API server does not know the workload's path."""
     container: ClassVar[str] = CONTAINER
     """The trainer's, in its pods."""
+    propagation: ClassVar[Propagation] = "Foreground"
+    """How a workload is deleted. `Background` where its controller would make its pods anew for as long as it is there."""
     workload_type: ClassVar[type[Thing]]
     pod_type: ClassVar[type[Thing]] = Pod
 
@@ -174,15 +176,17 @@ class PodLauncher(Launcher, Generic[S, W, P]):
             note = {"metadata": {"annotations": {STOP: str(self._clock.now_ms())}}}
             await self._do(self._client.patch(f"{self._maps}/{name}", note))
         await self._keep_log(name)
-        await self._do(self._client.delete(f"{self._workloads}/{name}", propagation="Foreground"))
+        await self._remove_workload(name)
         for pod in self._pods_of(name):
+            if self.propagation == "Background" and pod.metadata.deletion_timestamp is None:
+                continue  # it goes with its owners, which would replace it if it went before them
             path = f"{self._pod_path}/{pod.metadata.name}"
             await self._do(self._client.delete(path, grace_s=max(1, math.ceil(grace_s))))
         await self._records.sync()
 
     async def cleanup(self, name: str) -> None:
-        for path in (self._workloads, self._maps):
-            await self._do(self._client.delete(f"{path}/{name}", propagation="Foreground"))
+        await self._remove_workload(name)
+        await self._do(self._client.delete(f"{self._maps}/{name}", propagation="Foreground"))
         for pod in [one for one, last in self._pods.departed.items() if _run_of(last) == name]:
             self._pods.forget(pod)
         await self._kept.remove(name)
@@ -190,7 +194,8 @@ class PodLauncher(Launcher, Generic[S, W, P]):
 
     async def list_runs(self) -> list[str]:
         await self._look()
-        return sorted({*self._records.items, *self._jobs.items})
+        with_pods = map(_run_of, self._pods.items.values())
+        return sorted({*self._records.items, *self._jobs.items, *with_pods})
 
     async def logs(self, name: str, *, follow: bool, offset: int = 0) -> AsyncIterator[bytes]:
         pod = await self._speaker(name, wait=follow)
@@ -299,6 +304,10 @@ class PodLauncher(Launcher, Generic[S, W, P]):
         except ApiError as error:
             if not error.is_conflict:
                 raise self._refusal(error) from error
+
+    async def _remove_workload(self, name: str) -> None:
+        path = f"{self._workloads}/{name}"
+        await self._do(self._client.delete(path, propagation=self.propagation))
 
     async def _get(self, path: str, kind: type[T]) -> T | None:
         try:

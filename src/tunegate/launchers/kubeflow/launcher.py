@@ -25,6 +25,9 @@ class KubeflowLauncher(PodLauncher[KubeflowSettings, TrainJob, NodePod]):
     kind, api, plural, container = KIND, API, "trainjobs", NODE
     missing = "the cluster knows no such namespace, or Kubeflow Trainer is not installed"
     workload_type, pod_type = TrainJob, NodePod
+    propagation = (
+        "Background"  # Kubeflow Trainer goes on with a TrainJob that waits for what it owns to go
+    )
 
     def __init__(self, settings: KubeflowSettings, context: LauncherContext) -> None:
         if settings.runtime_class is not None or settings.image_pull_policy is not None:
