@@ -244,7 +244,7 @@ async def build_front(folder: Path, **replaced: Any) -> Front:
         "control": ControlSettings(default_launcher="queue"),
         "trainer": TrainerSettings(),
         "webhooks": WebhookSettings(),
-        "storage": StoragePolicy(file_roots=["/data"]),
+        "storage": StoragePolicy(file_roots=["/data"], allow_ambient_credentials=True),
         "state_dir": folder,
         "clock": clock,
         "open_store": lambda _uri, policy, auth: objects(policy, auth),

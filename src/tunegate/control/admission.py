@@ -12,7 +12,11 @@ from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import TrainRequest
 from tunegate.contract.training import StoragePolicy
 from tunegate.control.addresses import AddressRules, CheckUrl, address_problems
-from tunegate.control.credentials import credential_problems, unused_credentials
+from tunegate.control.credentials import (
+    credential_notes,
+    credential_problems,
+    unused_credentials,
+)
 from tunegate.control.options import ROOT, route
 from tunegate.control.principal import Principal
 from tunegate.control.settings import TrainerSettings
@@ -105,7 +109,11 @@ def _own_findings(
                 message=f"The token does not allow the backend {backend.name!r}.",
             )
         )
-    return Review(problems=problems, ignored=unused_credentials(request))
+    return Review(
+        problems=problems,
+        ignored=unused_credentials(request),
+        notes=credential_notes(request, rules.storage),
+    )
 
 
 def _defaults(options_type: type[msgspec.Struct]) -> msgspec.Struct | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tunegate.contract.problems import Ignored, Problem
 from tunegate.contract.request import Auth, TrainRequest
 from tunegate.contract.secret import Secret
+from tunegate.contract.training import StoragePolicy
 from tunegate.sdk.addresses import scheme_of
 
 _HEADER_SAFE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
@@ -64,6 +65,19 @@ def unused_credentials(request: TrainRequest) -> list[Ignored]:
     if callbacks is not None and callbacks.webhook_url is None and callbacks.auth_header:
         ignored.append(Ignored(path="$.callbacks.auth_header", reason="there is no webhook_url"))
     return ignored
+
+
+def credential_notes(request: TrainRequest, storage: StoragePolicy) -> list[str]:
+    """What will be missing although it may be left out."""
+    auth, output = request.artifacts.auth, request.artifacts.output_uri
+    brings_keys = auth is not None and auth.aws_access_key_id is not None
+    if storage.allow_ambient_credentials or brings_keys or scheme_of(output) != "s3":
+        return []
+    told = (
+        "The gateway will not be able to read the results: `artifacts.auth` holds no AWS keys, and the operator lends "
+        "no identity (storage.allow_ambient_credentials)."
+    )
+    return [told]
 
 
 def _auths(request: TrainRequest) -> Iterator[tuple[str, Auth, str]]:

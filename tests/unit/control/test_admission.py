@@ -20,7 +20,7 @@ def admitted(fields: dict[str, Any] | None = None, **rules: Any) -> Admission:
     given = {
         "principal": Principal(name="acme"),
         "trainer": TrainerSettings(),
-        "storage": StoragePolicy(file_roots=["/data"]),
+        "storage": StoragePolicy(file_roots=["/data"], allow_ambient_credentials=True),
         "check_url": lambda url: (
             "Private addresses are not allowed." if "10.0.0.1" in url else None
         ),
@@ -52,6 +52,25 @@ def test_a_good_job_has_a_container_in_its_own_folder() -> None:
     assert admission.notes == ["reviewed"]
     assert admission.container is not None
     assert admission.container.labels["tunegate.tenant"] == "acme"
+
+
+@pytest.mark.parametrize(
+    ("auth", "folder", "lends", "is_told"),
+    [
+        (None, "s3://bucket/results", False, True),
+        ({"role_arn": "arn:aws:iam::123456789012:role/x"}, "s3://bucket/results", False, True),
+        ({"aws_access_key_id": "A", "aws_secret_access_key": "b"}, "s3://bucket/results", False, False),
+        (None, "s3://bucket/results", True, False),
+        (None, "/data/results", False, False),
+    ],
+)  # fmt: skip
+def test_results_that_nobody_may_read_are_told_of(
+    auth: dict[str, str] | None, folder: str, lends: bool, is_told: bool
+) -> None:
+    storage = StoragePolicy(file_roots=["/data"], allow_ambient_credentials=lends)
+    admission = admitted(output(folder, **({"auth": auth} if auth else {})), storage=storage)
+    assert admission.problems == []
+    assert any("not be able to read the results" in note for note in admission.notes) is is_told
 
 
 D, O, W = "$.datasets[0].source", "$.artifacts.output_uri", "$.base_model.weights_url"  # noqa: E741
