@@ -2,7 +2,7 @@
 
 from tunegate.contract.attempt import FailedEvent, StoppedEvent, SucceededEvent
 from tunegate.control.actions import Action, Finish, Recover, VerifyManifest
-from tunegate.control.observation import Situation
+from tunegate.control.observation import ManifestVerdict, Situation
 from tunegate.control.records import AttemptRecord, JobState
 from tunegate.control.retry_budget import may_try_again
 from tunegate.sdk.errors import BY_EXIT_CODE, job_error
@@ -54,9 +54,13 @@ def _by_manifest(now: Situation) -> Action:
     verdict = now.seen.manifest
     if verdict is None:
         return VerifyManifest()
+    return _by_verdict(now, verdict, "manifest_invalid")
+
+
+def _by_verdict(now: Situation, verdict: ManifestVerdict, incomplete: str) -> Action:
     if verdict.valid:
         return succeeded(now)
-    return failed(now, "manifest_invalid", verdict.problem)
+    return failed(now, "output_not_readable" if verdict.denied else incomplete, verdict.problem)
 
 
 def _by_exit_code(now: Situation, run: RunStatus) -> Action:
@@ -65,7 +69,7 @@ def _by_exit_code(now: Situation, run: RunStatus) -> Action:
         verdict = now.seen.manifest
         if verdict is None:
             return VerifyManifest()
-        return succeeded(now) if verdict.valid else failed(now, "output_missing", verdict.problem)
+        return _by_verdict(now, verdict, "output_missing")
     code = run.exit_code
     if run.failure is None and code is not None and 0 < code <= _SIGNALS:
         return failed(now, "program_failed", f"The program ended with exit code {code}.")

@@ -13,7 +13,13 @@ import msgspec
 from tunegate.contract.attempt import Manifest, ManifestFile, SucceededEvent
 from tunegate.control.observation import ManifestVerdict
 from tunegate.control.records import AttemptRecord, JobRecord
-from tunegate.sdk.storage import ObjectNotFound, ObjectStore, StorageError, StoreUnavailable
+from tunegate.sdk.storage import (
+    AccessDenied,
+    ObjectNotFound,
+    ObjectStore,
+    StorageError,
+    StoreUnavailable,
+)
 
 VerifyManifest = Callable[
     [JobRecord, AttemptRecord, SucceededEvent | None], Awaitable[ManifestVerdict]
@@ -49,7 +55,8 @@ class ManifestVerifier:
         except ObjectNotFound:
             return ManifestVerdict(problem="The manifest is not there.")
         except StorageError as error:
-            return ManifestVerdict(problem=f"The result can't be read: {error}")
+            denied = isinstance(error, AccessDenied)
+            return ManifestVerdict(problem=f"The result can't be read: {error}", denied=denied)
 
 
 async def _verdict(

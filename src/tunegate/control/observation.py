@@ -12,6 +12,8 @@ class ManifestVerdict(Wire):
 
     problem: str | None = None
     files: list[ManifestFile] = []
+    denied: bool = False
+    """The problem is that it may not be looked at: training once more would not help."""
 
     @property
     def valid(self) -> bool:

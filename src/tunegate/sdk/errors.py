@@ -148,6 +148,7 @@ _ENTRIES: tuple[ErrorSpec, ...] = (
     _failure("trainer_crashed", 1, "The trainer ended with an error of its own", "Report this with the job's log.", origin=Origin.GATEWAY),
     _failure("program_failed", None, "The program ended with an error of its own", "See the job's log."),
     _failure("output_missing", None, "The program ended well and left no result", "Let it write its result below output_uri."),
+    _failure("output_not_readable", None, "The run ended well, but the gateway may not read its result", "Let the credentials in artifacts.auth read below output_uri, then retry: it goes on from the last checkpoint."),
     _failure("killed", None, "The run was killed by a signal", "If it was the memory, ask for more; else retry.", origin=Origin.INFRA, retryable=True),
     _failure("memory_exceeded", None, "The run was killed for its memory", "Ask for more memory, or lower micro_batch_size or max_sequence_length.", retryable=True),
     _failure("run_lost", None, "The run vanished from its engine", "Retry: it goes on from the last checkpoint.", origin=Origin.INFRA, retryable=True),

@@ -105,6 +105,17 @@ class TestTheEnd:
         assert action.error is not None
         assert action.error.code == code
 
+    def test_a_result_that_may_not_be_read_is_not_made_once_more(self) -> None:
+        denied = ManifestVerdict(problem="The result can't be read: denied", denied=True)
+        action = _ended(
+            run(R.SUCCEEDED, exit_code=0),
+            attempt={"outcome": word(SUCCEEDED)},
+            seen={"manifest": denied},
+        )
+        assert isinstance(action, Finish)
+        assert action.error is not None
+        assert (action.state, action.error.code) == (J.FAILED, "output_not_readable")
+
     def test_the_trainers_own_words_are_kept(self) -> None:
         action = _ended(run(R.FAILED, exit_code=67), attempt={"outcome": word(FAILED)})
         assert isinstance(action, Finish)

@@ -9,7 +9,13 @@ from support.job_samples import attempt, job
 from tunegate.contract.attempt import Manifest, ManifestFile, SucceededEvent
 from tunegate.control.manifest import ManifestVerifier
 from tunegate.control.observation import ManifestVerdict
-from tunegate.sdk.storage import AccessDenied, ObjectInfo, ObjectNotFound, StoreUnavailable
+from tunegate.sdk.storage import (
+    AccessDenied,
+    ObjectInfo,
+    ObjectNotFound,
+    StorageError,
+    StoreUnavailable,
+)
 
 JOB = job()
 ATTEMPT = msgspec.structs.replace(attempt(JOB), fence=7)
@@ -165,3 +171,14 @@ async def test_without_a_manifest_an_empty_folder_is_none() -> None:
 async def test_without_a_manifest_trouble_says_nothing_either() -> None:
     with pytest.raises(StoreUnavailable):
         await verdict(Bucket({}, StoreUnavailable("503")), None)
+
+
+@pytest.mark.parametrize(("error", "denied"), [(AccessDenied("no"), True), (StorageError("odd"), False)])  # fmt: skip
+async def test_what_may_not_be_read_is_told_apart(error: StorageError, denied: bool) -> None:
+    async def open_store(_job: Any) -> Any:
+        raise error
+
+    _, claim = bucket()
+    for word in (claim, None):
+        found = await ManifestVerifier(open_store)(JOB, ATTEMPT, word)
+        assert (found.valid, found.denied) == (False, denied)
