@@ -26,9 +26,11 @@ from tunegate.sdk.testing.purity import forbid_effects
 TOKEN = f"claim-token-{uuid.uuid4().hex}"
 SLEEP = "import time; print('begun', flush=True); time.sleep(60)"
 POLITE = (
-    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('bye')));"
+    "import signal, sys, time;"
+    "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.5), sys.exit(print('bye'))));"
     "print('begun', flush=True); time.sleep(60)"
 )
+"""Its last word takes a moment, so that no grace at all is seen."""
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
     "print('begun', flush=True); time.sleep(60)"
