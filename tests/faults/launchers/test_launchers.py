@@ -24,8 +24,8 @@ ENGINES: tuple[type[Engine], ...] = (
 )  # fmt: skip
 JOBS = rounds(25, 100)
 WORLDS = rounds(1, 25)
-PLANT_SEEDS = rounds(2, 6)
-"""A bug shows itself in one of a few worlds."""
+PLANT_SEEDS = 16
+"""A bug shows itself in one of a few worlds: the shyest, of SageMaker whose client tries again itself, in every second."""
 PLANT_JOBS = 25
 
 
