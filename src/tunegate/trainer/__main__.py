@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "HF_HUB_DISABLE_XET": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
+    "WANDB_ERROR_REPORTING": "false",
 }
 """For libraries that read them when they are imported. Threads that spin while they wait take the cores from their
 neighbours: with other work on the machine, passive waiting was three times faster, and alone no slower. Products in

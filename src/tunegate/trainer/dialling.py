@@ -1,8 +1,8 @@
 """What this process may dial. Libraries of the trainer (the model hub, trackers) dial by themselves, so the check hangs
 on the interpreter: every connect of a Python socket passes it, whoever asks.
 
-It can't be taken off again, and it does not see what other languages dial: NCCL and Gloo among the ranks of a job, and
-W&B's helper process, whose address is checked before it is handed over. (The hub's Xet downloader is off: see `__main__`.)
+It can't be taken off again, and it does not see what other languages dial: NCCL and Gloo among the ranks of a job. W&B's
+helper process dials through `trackers.relay`, and the hub's Xet downloader is off: see `__main__`.
 """
 
 import errno

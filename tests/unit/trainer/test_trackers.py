@@ -4,6 +4,7 @@ The libraries themselves are no dependency: where they are installed they are us
 """
 
 import json
+import socket
 import sqlite3
 import sys
 import threading
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 from support.trainer_bench import Bench
+from support.wandb_server import wandb_server
 from tunegate.contract.attempt import FailedEvent, MetricsEvent, NoteEvent, SucceededEvent
 from tunegate.contract.secret import Secret
 from tunegate.contract.training import StoragePolicy, TrackerPlan, TrainerSecrets, TrainingSpec
@@ -189,6 +191,25 @@ class TestInstalled:
         self.attempt(spec_of({"kind": "wandb"}), tmp_path, *METRICS, DONE)
         [file] = (tmp_path / "wandb").rglob("*.wandb")
         assert b"loss" in file.read_bytes()
+
+    def test_wandb_uploads_nothing_to_where_the_operator_lets_nobody(self, tmp_path: Path) -> None:
+        """Its helper process gets the address from the tracker's server, which the job names."""
+        pytest.importorskip("wandb")
+        policy = {"allow_http": True, "allowed_networks": ["127.0.0.1/32"]}
+        with socket.create_server(("127.0.0.2", 0)) as inside:
+            inside.setblocking(False)
+            with wandb_server(f"http://127.0.0.2:{inside.getsockname()[1]}/") as server:
+                spec = spec_of({"kind": "wandb", "tracking_uri": server.url, "experiment": "p"})
+                storage = msgspec.convert(policy, StoragePolicy)
+                spec = msgspec.structs.replace(spec, storage=storage)
+                secrets = TrainerSecrets(tracker_keys=[Secret("a" * 40)])
+                notes: list[str] = []
+                tell(follow(spec, secrets, tmp_path, notes.append), *METRICS, DONE)
+            with pytest.raises(BlockingIOError):
+                inside.accept()
+        assert notes == []
+        assert '\\"loss\\":1' in "".join(server.streamed)
+        assert any("graphql" in asked for asked in server.asked)
 
     def test_trackio(self, tmp_path: Path) -> None:
         if (

@@ -14,7 +14,7 @@ from tunegate.storage.policy import egress_policy
 def check_address(kind: str, address: str, policy: StoragePolicy) -> None:
     """Hold it to the rules of the stores, names looked up. Raises TunegateError config_invalid.
 
-    Trackers dial by themselves: what they dial from Python is checked again at the socket, the helper process of W&B is not.
+    For an early answer: trackers dial by themselves, and what they dial is checked again at the socket.
     """
     parts = urlsplit(address)
     if parts.scheme == "file":

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from tunegate.contract.base import Wire
 from tunegate.contract.secret import Secret
-from tunegate.contract.training import TrackerPlan, TrainingSpec
+from tunegate.contract.training import StoragePolicy, TrackerPlan, TrainingSpec
 
 Outcome = Literal["succeeded", "failed", "stopped"]
 
@@ -27,6 +27,8 @@ class TrackedRun(Wire):
     api_key: Secret | None
     folder: Path
     """For what a tracker writes on this machine; it is uploaded with the logs."""
+    policy: StoragePolicy
+    """Where it may dial."""
     settings: dict[str, Any]
     """What the run was made with, for the tracker's own pages."""
 
@@ -47,5 +49,6 @@ def tracked_run(
         plan=plan,
         api_key=api_key,
         folder=logs / plan.kind,
+        policy=spec.storage,
         settings=settings,
     )

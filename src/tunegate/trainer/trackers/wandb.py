@@ -3,11 +3,12 @@
 from importlib import import_module
 from typing import Any
 
+from tunegate.trainer.trackers.relay import Relay
 from tunegate.trainer.trackers.tracker import Outcome, TrackedRun
 
 
 class WandbTracker:
-    """The run's id is the job's key, so that a later attempt resumes it."""
+    """The run's id is the job's key, so that a later attempt resumes it. Its helper process reaches out by a `Relay`."""
 
     def __init__(self, run: TrackedRun) -> None:
         plan = run.plan
@@ -18,6 +19,11 @@ class WandbTracker:
             settings["base_url"] = plan.tracking_uri
         if run.api_key is not None:
             settings["api_key"] = run.api_key.reveal()
+        proxy_url = run.policy.proxy_url
+        self._relay = None if offline or proxy_url is not None else Relay(run.policy)
+        if self._relay is not None:
+            proxy_url = self._relay.url
+        settings["http_proxy"] = settings["https_proxy"] = proxy_url
         run.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._run: Any = library.init(
             project=plan.experiment,
@@ -38,4 +44,8 @@ class WandbTracker:
         self._run.log({"step": step, **values})
 
     def finish(self, outcome: Outcome) -> None:
-        self._run.finish(exit_code=0 if outcome == "succeeded" else 1)
+        try:
+            self._run.finish(exit_code=0 if outcome == "succeeded" else 1)
+        finally:
+            if self._relay is not None:
+                self._relay.close()
