@@ -1,12 +1,15 @@
 """The power goes at any operation of the disk: what is found is a committed state, and none older than was acknowledged."""
 
+import asyncio
 import random
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import apsw
 import pytest
@@ -16,11 +19,17 @@ from faults.store.images import Disk, Image
 from faults.store.life import Life
 from faults.store.recording_disk import Recording, recording_disk
 from faults.store.states import CORRUPT, DATABASE, Looker
+from faults.workers import workers
 from support.job_samples import ManualClock, submission
 from tunegate.control.store.sqlite import SqliteStore, store
 
-IMAGES = rounds(700, 100_000)
+CAMPAIGNS = rounds(1, 8)
+"""Side by side where there are cores."""
+IMAGES = rounds(700, 12_500)
+"""Of each campaign."""
 CONTROL_IMAGES = rounds(150, 3_000)
+CARELESS = ("NORMAL", "OFF")
+"""Values of `PRAGMA synchronous` that lose something."""
 CUTS = rounds(0.03, 0.25)
 """The share of all operations that the power goes at, so that many lives are cut."""
 IMAGES_PER_CUT = 9
@@ -159,29 +168,50 @@ class Campaign:
         self.reopened += 1
 
 
-async def test_nothing_is_lost_with_the_power(tmp_path: Path) -> None:
-    with fast_folder(tmp_path) as folder:
-        campaign = Campaign(folder / "full", seed=20_261_125)
-        await campaign.run(IMAGES)
-        normal = await careless(folder / "normal", "NORMAL")
-        off = await careless(folder / "off", "OFF")
+class Tally(NamedTuple):
+    """What campaigns did and found."""
+
+    images: int
+    cuts: int
+    lives: int
+    reopened: int
+    violations: list[str]
+
+
+def test_nothing_is_lost_with_the_power(tmp_path: Path) -> None:
+    with fast_folder(tmp_path) as folder, workers(max(CAMPAIGNS, len(CARELESS))) as pool:
+        done = list(pool.map(partial(campaign, folder), range(CAMPAIGNS)))
+        normal, off = pool.map(partial(careless, folder), CARELESS)
+    images, violations = (
+        sum(one.images for one in done),
+        [text for one in done for text in one.violations],
+    )
+    reopened = sum(one.reopened for one in done)
     caught = normal["lost"] > 0 and off["corrupt"] + off["half"] > 0
     write(
         "power-loss",
-        campaign.images,
-        campaign.violations,
+        images,
+        violations,
         planted_bug_caught=caught,
-        cuts=campaign.cuts,
-        lives=campaign.lives,
-        reopened=campaign.reopened,
+        cuts=sum(one.cuts for one in done),
+        lives=sum(one.lives for one in done),
+        reopened=reopened,
         control={"tried": CONTROL_IMAGES, "synchronous_normal": normal, "synchronous_off": off},
     )
-    assert campaign.violations == []
-    assert campaign.reopened >= campaign.images // REOPENED
+    assert violations == []
+    assert images == CAMPAIGNS * IMAGES
+    assert reopened >= CAMPAIGNS * (IMAGES // REOPENED)
     assert caught
 
 
-async def careless(folder: Path, synchronous: str) -> Counter[str]:
+def campaign(folder: Path, number: int) -> Tally:
+    """In a process of its own."""
+    one = Campaign(folder / f"campaign-{number}", seed=20_261_125 + number)
+    asyncio.run(one.run(IMAGES))
+    return Tally(one.images, one.cuts, one.lives, one.reopened, one.violations)
+
+
+def careless(folder: Path, synchronous: str) -> Counter[str]:
     """The planted bug: a store that syncs less. What became of it, by kind."""
     usual = store.open_writer
 
@@ -192,6 +222,6 @@ async def careless(folder: Path, synchronous: str) -> Counter[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "open_writer", open_writer)
-        campaign = Campaign(folder, seed=7)
-        await campaign.run(CONTROL_IMAGES)
-    return campaign.kinds
+        one = Campaign(folder / synchronous, seed=7)
+        asyncio.run(one.run(CONTROL_IMAGES))
+    return one.kinds

@@ -26,6 +26,8 @@ class Objects:
         self.changed = asyncio.Event()
         self.version = 0
         self.on_pod_deleted: Callable[[Key, Object], None] = self._remove_pod
+        self.collected_after_s = 0.0
+        """How long the collector takes to see that an owner is gone."""
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def of(self, path: str) -> Iterator[Object]:
@@ -61,7 +63,13 @@ class Objects:
                     self.delete(one, foreground=True)
             return
         self.remove(key)
-        for one in owned:
+        if self.collected_after_s:
+            asyncio.get_running_loop().call_later(self.collected_after_s, self._collect, owned)
+        else:
+            self._collect(owned)
+
+    def _collect(self, orphans: list[Key]) -> None:
+        for one in orphans:
             if one in self.all:
                 self.delete(one)
 
