@@ -21,6 +21,8 @@ from tunegate.launchers.kubernetes import KubernetesLauncher
 from tunegate.launchers.kubernetes.settings import KubernetesSettings
 from tunegate.sdk.launcher import Launcher, LauncherContext
 
+COLLECTED_AFTER_S = 1.0
+"""Between an owner's end and that of what it owned."""
 LAG_S = 6.0
 
 
@@ -50,6 +52,7 @@ class Cluster(Engine):
         await self._api.__aenter__()
         self._nodes = Nodes(self._api, ground)
         self._controller = type(self).controller(self._api)
+        self._api.objects.collected_after_s = COLLECTED_AFTER_S
         self._api.trouble = ground.weather.trouble
         self._api.lag_s = lambda: ground.weather.stale_s() and ground.weather.between(0, LAG_S)
 
