@@ -15,8 +15,6 @@ from support.api import Api
 from tunegate.sdk.testing.receiver import webhook_receiver
 
 CLIENTS = 3
-KILLS_OF_A_LANE = 40
-"""Then its last gateway is left alone, and all must come to a good end."""
 RANDOM = "random"
 """Not a numbered moment: a kill from outside, whenever."""
 LONGEST_LIFE_S = 2.5

@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             line = server.dial(*_place_of(self.command, self.path))
-        except (OSError, ValueError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             refused = isinstance(error, PermissionError)
             self.send_error(HTTPStatus.FORBIDDEN if refused else HTTPStatus.BAD_GATEWAY)
             yield None
